@@ -1,0 +1,64 @@
+"""Small algebra that several methods share. Everything here is exact in float64 unless it says otherwise."""
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.base import F32, I64
+
+F64 = npt.NDArray[np.float64]
+
+
+def one_hot(y: I64, k: int) -> F64:
+    """(n,) class indices to an (n, k) indicator."""
+    return np.eye(k)[y]
+
+
+def class_means(z: F32 | F64, y: I64, k: int) -> F64:
+    """(n, d) rows to the (k, d) mean of each class; every class has a row."""
+    counts = np.bincount(y, minlength=k)
+    sums: F64 = one_hot(y, k).T @ z.astype(np.float64)
+    return sums / counts[:, None]
+
+
+def row_weights(y: I64, k: int, *, balanced: bool) -> F64:
+    """(n,) weights that sum to n; balanced gives every class the same sum."""
+    if not balanced:
+        return np.ones(len(y))
+    counts = np.bincount(y, minlength=k)
+    weights: F64 = (len(y) / (k * counts))[y]
+    return weights
+
+
+def mean_squared_norm(z: F32) -> float:
+    """Mean of ‖z‖² over rows: the unit of every penalty. 1 where all rows are zero."""
+    value = float(np.mean(np.einsum("nd,nd->n", z, z, dtype=np.float64)))
+    return value if value > 0 else 1.0
+
+
+def unit_rows(a: F64) -> F64:
+    """Rows scaled to length 1; a zero row stays zero."""
+    norms = np.linalg.norm(a, axis=1, keepdims=True)
+    result: F64 = a / np.where(norms > 0, norms, 1.0)
+    return result
+
+
+def log_softmax(scores: npt.NDArray[np.floating]) -> F64:
+    """(n, k) scores to float64 log probabilities, as precise as the scores are."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    total = np.exp(shifted).sum(axis=1, keepdims=True, dtype=np.float64)
+    result: F64 = shifted - np.log(total)
+    return result
+
+
+def thin_svd(x: F64) -> tuple[F64, F64, F64]:
+    """U (n, r), squared singular values (r,), V (d, r) of x (n, d), from the eigenvectors of the smaller Gram matrix.
+
+    Directions that carry nothing are left out: r is the rank, 0 where all of x is zero.
+    """
+    tall = x.shape[0] >= x.shape[1]
+    values, vectors = np.linalg.eigh(x.T @ x if tall else x @ x.T)
+    # The Gram matrix squares the condition number: what lies below its rounding is noise.
+    kept = values > max(float(values[-1]), 0.0) * 1e-13 * len(values)
+    values, vectors = values[kept], vectors[:, kept]
+    others = (x @ vectors if tall else x.T @ vectors) / np.sqrt(values)
+    return (others, values, vectors) if tall else (vectors, values, others)

@@ -1,0 +1,42 @@
+"""Whatever does best here."""
+
+from typing import ClassVar, Literal
+
+from adapters.base import Head, Method, Need, Task
+from adapters.select import proposals, settle
+
+
+class Auto(Method):
+    """Every method's proposals compared on identical folds; the simplest within one standard error of the best is kept.
+
+    The loss is the held-out log loss after temperature scaling. Where no row can be held out, the last proposal that
+    knows the class names is taken (its prior holds it), or the simplest proposal where there are no names.
+
+    Shapes: z (n, d) float32 → scores (n, k) float32, of the method that was chosen.
+    Cost: the sum over all proposals, each fitted once a fold.
+    Raises: DatasetTooSmall: fewer than two classes.
+    Source: Breiman, Friedman, Olshen & Stone, Classification and Regression Trees, 1984, section 3.4.3.
+    """
+
+    source: ClassVar[str] = (
+        "Breiman, Friedman, Olshen & Stone, Classification and Regression Trees, 1984, section 3.4.3"
+    )
+    complexity: ClassVar[int] = 100
+
+    method: Literal["auto"] = "auto"
+
+    def variants(self, task: Task) -> tuple[Method, ...]:
+        """All proposals, simplest first."""
+        return proposals(task)
+
+    def fallback(self, task: Task) -> Method:
+        """See the class."""
+        tried = proposals(task)
+        informed = [method for method in tried if Need.NAMES in method.requirements()]
+        chosen = informed[-1].model_copy(update={"c": None}) if informed else tried[0]
+        return chosen.fallback(task)
+
+    def fit(self, task: Task) -> Head:
+        """See `Method.fit`."""
+        self.admit(task)
+        return settle(self, task).fit(task)

@@ -1,0 +1,231 @@
+"""The service's collections: `client.backbones`, `client.datasets`, `client.adapters`, `client.jobs`.
+
+Lists are read to their end, page by page; `limit` stops earlier.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from graft._calls import Calls, Request, decode
+from graft._errors import JobCancelled, JobFailed
+from graft._types import Adapter, Alias, Backbone, Dataset, Job, Version
+from graft._upload import Rows, upload_file
+from graft._waiting import Follower
+
+PAGE = 100
+"""Largest page that the service gives."""
+
+
+def new_key() -> dict[str, str]:
+    """A header that lets a creating call be repeated without creating twice."""
+    return {"Idempotency-Key": uuid.uuid4().hex}
+
+
+def segment(text: str) -> str:
+    """One segment of a path, whatever is in it; ``:`` and ``@`` stay, as references use them."""
+    return quote(text, safe=":@")
+
+
+def pages(calls: Calls, path: str, *, key: str = "id", **query: str) -> Iterator[dict[str, Any]]:
+    """The objects of a list, page after page; `key` is the field that names the last one."""
+    params: dict[str, Any] = {"limit": PAGE} | query
+    while True:
+        page = calls.json("GET", path, params=params)
+        yield from page["data"]
+        if not page.get("has_more") or not page["data"]:
+            return
+        params["after"] = page["data"][-1][key]
+
+
+class Backbones:
+    """Hosted backbones."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def list(self) -> Sequence[Backbone]:
+        """Every hosted backbone."""
+        return [Backbone.from_json(b) for b in pages(self._calls, "/v1/backbones")]
+
+
+class Datasets:
+    """Uploaded datasets."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def upload(
+        self,
+        data: str | Path | Rows,
+        *,
+        name: str | None = None,
+        text: str | None = None,
+        label: str | None = None,
+        strict: bool = False,
+    ) -> Dataset:
+        """Upload a file, or (text, label) pairs. The same file with the same choices gives the same dataset.
+
+        Args:
+            data: Path of a CSV, TSV, JSONL or Parquet file, or pairs.
+            name: What to call it; the file's name where left out.
+            text: Column of the texts, guessed where left out.
+            label: Column of the labels, guessed where left out.
+            strict: Refuse the upload for any bad row, instead of leaving bad rows out.
+
+        Raises:
+            ApiError: The file cannot be used; `problems` lists rows.
+            OSError: The file cannot be read.
+        """
+        chosen = {"name": name, "text": text, "label": label, "strict": strict or None}
+        meta = {field: value for field, value in chosen.items() if value is not None}
+        form = {"meta": json.dumps(meta)} if meta else {}
+        with upload_file(data) as file:
+            request: Request = {"headers": new_key(), "files": {"file": file}, "data": form}
+            return Dataset.from_json(self._calls.json("POST", "/v1/datasets", repeatable=True, **request))
+
+    def list(self, *, limit: int | None = None) -> Sequence[Dataset]:
+        """Datasets in the service's order."""
+        return [Dataset.from_json(d) for d in islice(pages(self._calls, "/v1/datasets"), limit)]
+
+    def get(self, dataset: str) -> Dataset:
+        """One dataset by id. Raises NotFound."""
+        return Dataset.from_json(self._calls.json("GET", f"/v1/datasets/{segment(dataset)}"))
+
+    def delete(self, dataset: str) -> None:
+        """Delete a dataset by id. Raises NotFound."""
+        self._calls.send("DELETE", f"/v1/datasets/{segment(dataset)}")
+
+
+class Adapters:
+    """Published adapters.
+
+    A `ref` is ``name:3`` (a version), ``name@alias`` or ``name`` (the live version).
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def list(self, *, limit: int | None = None) -> Sequence[Adapter]:
+        """Adapters, without their versions."""
+        return [Adapter.from_json(a) for a in islice(pages(self._calls, "/v1/adapters", key="name"), limit)]
+
+    def get(self, name: str) -> Adapter:
+        """One adapter with its versions. Raises NotFound."""
+        return Adapter.from_json(self._calls.json("GET", f"/v1/adapters/{segment(name)}"))
+
+    def version(self, ref: str) -> Version:
+        """One version. Raises NotFound, and ValueError for a `ref` that leads nowhere."""
+        return Version.from_json(self._calls.json("GET", self._path(ref)))
+
+    def report(self, ref: str) -> dict[str, Any]:
+        """The evaluation report of a version, as JSON. Raises as `version` does."""
+        return self._calls.json("GET", f"{self._path(ref)}/report")
+
+    def onnx(self, ref: str) -> bytes:
+        """The ONNX file of a version's head. Raises as `version` does."""
+        return self._calls.send("GET", f"{self._path(ref)}/adapter.onnx").content
+
+    def set_alias(self, name: str, alias: str, version: int, *, if_match: str | None = None) -> Alias:
+        """Point an alias at a version, in one step.
+
+        Args:
+            name: The adapter.
+            alias: ``live`` is what a bare name means.
+            version: Its number.
+            if_match: `etag` that the alias must still have; ApiError (412) where somebody else has moved it.
+        """
+        path = f"/v1/adapters/{segment(name)}/aliases/{segment(alias)}"
+        headers = {"If-Match": if_match} if if_match else {}
+        response = self._calls.send("PUT", path, json={"version": version}, headers=headers)
+        return Alias.from_json(decode(response) | {"etag": response.headers.get("etag")})
+
+    def delete_version(self, ref: str) -> None:
+        """Delete a version. Raises NotFound, and ValueError for a `ref` that does not name a version by number."""
+        name, number = split(ref)
+        if number is None or isinstance(number, str):
+            raise ValueError(f"{ref!r} may mean another version tomorrow; name the one to delete: {name}:3.")
+        self._calls.send("DELETE", f"/v1/adapters/{segment(name)}/versions/{number}")
+
+    def _path(self, ref: str) -> str:
+        name, version = split(ref)
+        number = version if isinstance(version, int) else self._aliased(name, version or "live")
+        return f"/v1/adapters/{segment(name)}/versions/{number}"
+
+    def _aliased(self, name: str, alias: str) -> int:
+        adapter = self.get(name)
+        numbers = {"live": adapter.live, "latest": adapter.latest} | dict(adapter.aliases)
+        number = numbers.get(alias)
+        if number is None:
+            known = ", ".join(sorted(alias for alias, number in numbers.items() if number is not None))
+            raise ValueError(f"{name} has no alias {alias!r}; it has: {known or 'none'}.")
+        return number
+
+
+def split(ref: str) -> tuple[str, int | str | None]:
+    """A reference's name and its version number, alias or None. Raises ValueError."""
+    name, colon, number = ref.partition(":")
+    if colon:
+        if not number.isascii() or not number.isdigit():
+            raise ValueError(f"{ref!r} is no reference; write name, name@alias or name:3.")
+        return name, int(number)
+    name, at, alias = ref.partition("@")
+    return name, alias if at else None
+
+
+class Jobs:
+    """Work in the service's queue."""
+
+    def __init__(self, calls: Calls, follower: Follower) -> None:
+        self._calls = calls
+        self._follower = follower
+
+    def list(self, *, state: str | None = None, limit: int | None = None) -> Sequence[Job]:
+        """Jobs, all or those in one state (queued, running, succeeded, failed, cancelled)."""
+        query = {"state": state} if state else {}
+        return [Job.from_json(j) for j in islice(pages(self._calls, "/v1/jobs", **query), limit)]
+
+    def get(self, job: str) -> Job:
+        """One job by id. Raises NotFound."""
+        return Job.from_json(self._calls.json("GET", f"/v1/jobs/{segment(job)}"))
+
+    def events(self, job: str, *, timeout_s: float | None = None) -> Iterator[Job]:
+        """Yield the job at each change until it is finished, however it ends.
+
+        Raises:
+            Timeout: It is not finished after `timeout_s`; it goes on.
+            Unreachable: The service has been away for a minute.
+        """
+        return self._follower.follow(job, timeout_s)
+
+    def wait(
+        self, job: str, *, timeout_s: float | None = None, on_progress: Callable[[Job], None] | None = None
+    ) -> Job:
+        """Wait until a job has succeeded.
+
+        Args:
+            job: Its id.
+            timeout_s: Longest wait; None waits for as long as it takes.
+            on_progress: Called with the job at each change.
+
+        Raises:
+            JobFailed, JobCancelled: How it ended instead.
+            Timeout, Unreachable: As `events`.
+        """
+        last = None
+        for last in self.events(job, timeout_s=timeout_s):
+            if on_progress is not None:
+                on_progress(last)
+        if last is None or last.state == "failed":
+            raise JobFailed(last or self.get(job))
+        if last.state == "cancelled":
+            raise JobCancelled(last)
+        return last
+
+    def cancel(self, job: str) -> Job:
+        """Ask a job to stop. Raises NotFound, and ApiError (409) when it is finished."""
+        return Job.from_json(self._calls.json("POST", f"/v1/jobs/{segment(job)}/cancel"))

@@ -1,0 +1,268 @@
+"""What the service answers, as frozen values.
+
+Every class has `from_json`, which ignores fields it does not know and fills in fields that are missing, so that a
+client works with an older and a newer service. `raw` is the object as the service sent it. Times are RFC 3339, UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+Json = Mapping[str, Any]
+
+FINISHED = frozenset({"succeeded", "failed", "cancelled"})
+"""Job states that never change again."""
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A value that was sent as a JSON object."""
+
+    raw: Json = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        return cls(**_known(cls, data))
+
+
+def _known(cls: type[Wire], data: Json) -> dict[str, Any]:
+    """The fields of `data` that `cls` has and that are not null, with `raw` beside them."""
+    names = {f.name for f in fields(cls)} - {"raw"}
+    return {"raw": data} | {name: data[name] for name in names if data.get(name) is not None}
+
+
+@dataclass(frozen=True)
+class Problem(Wire):
+    """One place in the caller's input that is wrong: a JSON pointer, or a row (1-based, the header not counted)."""
+
+    detail: str = ""
+    pointer: str | None = None
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class ProblemDetails(Wire):
+    """What went wrong (RFC 9457). `code` is a stable word for programs; `problems` names places in the input."""
+
+    detail: str = ""
+    code: str = "unknown"
+    status: int | None = None
+    title: str = ""
+    problems: tuple[Problem, ...] = ()
+    request_id: str | None = None
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object; its list of problems is called ``errors``."""
+        known = _known(cls, data)
+        known["problems"] = tuple(Problem.from_json(p) for p in data.get("errors") or () if isinstance(p, Mapping))
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Backbone(Wire):
+    """A hosted backbone: the shape of one item's embedding at each tap; `state` is ready, preparing or missing."""
+
+    id: str
+    modality: str = ""
+    digest: str | None = None
+    taps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    licence: str = ""
+    source: str = ""
+    max_tokens: int | None = None
+    state: str = ""
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        known = _known(cls, data)
+        known["taps"] = {name: tuple(shape) for name, shape in (data.get("taps") or {}).items()}
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Dataset(Wire):
+    """An uploaded dataset. `classes` counts items by label; `problems` lists the rows that were left out."""
+
+    id: str
+    name: str = ""
+    modality: str = ""
+    items: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    sha256: str = ""
+    size_bytes: int = 0
+    format: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    quality: Json = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    created_at: str = ""
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        known = _known(cls, data)
+        known["problems"] = tuple(Problem.from_json(p) for p in data.get("problems") or ())
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Job(Wire):
+    """Work in the service's queue.
+
+    `progress` is in [0, 1]; `seconds` is the time spent in each stage so far; `ref` names what was published;
+    `cancelling` says that somebody asked it to stop and it has not yet.
+    """
+
+    id: str
+    kind: str = "adapt"
+    state: str = "queued"
+    stage: str = ""
+    progress: float = 0.0
+    adapter: str = ""
+    version: int | None = None
+    ref: str | None = None
+    dataset: str = ""
+    cancelling: bool = False
+    error: ProblemDetails | None = None
+    attempts: int = 0
+    created_at: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """The state never changes again."""
+        return self.state in FINISHED
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        known = _known(cls, data)
+        if "error" in known:
+            known["error"] = ProblemDetails.from_json(known["error"])
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Metrics(Wire):
+    """Cross-validated figures; accuracies, ECE and F1 in [0, 1], log loss in nats. None: not measured."""
+
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    log_loss: float | None = None
+    ece: float | None = None
+    macro_f1: float | None = None
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        known = _known(cls, data)
+        if "accuracy_interval" in known:
+            low, high = known["accuracy_interval"]
+            known["accuracy_interval"] = (low, high)
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Version(Wire):
+    """One immutable version of an adapter.
+
+    `ref` (``name:number``) names it; `live` says that a bare name means it now; `promoted` that it went live when it was
+    published, and `promotion` why it did or did not.
+    """
+
+    adapter: str
+    version: int
+    ref: str = ""
+    backbone: Json = field(default_factory=dict)
+    tap: str = ""
+    kind: str = ""
+    method: Json = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    temperature: float | None = None
+    calibrated: bool = False
+    dataset: str = ""
+    job: str = ""
+    seed: int | None = None
+    created_at: str = ""
+    metrics: Metrics = field(default_factory=Metrics)
+    aliases: tuple[str, ...] = ()
+    live: bool = False
+    promoted: bool = False
+    promotion: str = ""
+    files: Json = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        known = _known(cls, data)
+        known.setdefault("ref", f"{data['adapter']}:{data['version']}")
+        known["metrics"] = Metrics.from_json(data.get("metrics") or {})
+        for name in ("classes", "aliases"):
+            known[name] = tuple(data.get(name) or ())
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Adapter(Wire):
+    """A named adapter: the count of its versions, the newest, the live one, and its aliases (name to version)."""
+
+    name: str
+    count: int = 0
+    latest: int | None = None
+    live: int | None = None
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    backbone: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+    versions: tuple[Version, ...] = ()
+    """Filled by `client.adapters.get`, empty in a list."""
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value; ``versions`` is a count in a list and a list of versions in a single adapter."""
+        known = _known(cls, data)
+        versions = known.pop("versions", 0)
+        if isinstance(versions, int):
+            return cls(**known | {"count": versions})
+        return cls(**known | {"count": len(versions), "versions": tuple(Version.from_json(v) for v in versions)})
+
+
+@dataclass(frozen=True)
+class Alias(Wire):
+    """Where an alias points. `etag` goes into `if_match` of the next change, so that nobody's change is overwritten."""
+
+    adapter: str
+    alias: str
+    version: int
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
+class Prediction(Wire):
+    """One answer. `top` is (label, probability), best first; `adapter` is the version that answered."""
+
+    label: str
+    probability: float
+    id: str = ""
+    top: tuple[tuple[str, float], ...] = ()
+    truncated: bool = False
+    adapter: str = ""
+    calibrated: bool = False
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        known = _known(cls, data)
+        known["top"] = tuple((label, probability) for label, probability in data.get("top") or ())
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Readiness(Wire):
+    """Whether the service can answer; `reason` says what it waits for."""
+
+    ready: bool = False
+    reason: str = ""

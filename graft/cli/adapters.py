@@ -1,0 +1,135 @@
+"""``graft adapters``: what was fitted and is served."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graft._resources import split
+from graft._types import Adapter, Version
+from graft.cli.options import EPILOG, AsJson, Limit, Ref, Url, Yes
+from graft.cli.screen import Screen, facts, table
+from graft.cli.session import confirm, session
+
+app = typer.Typer(help="Adapters: what was fitted and is served.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The adapter's name.")]
+
+
+@app.command("list", epilog=EPILOG)
+def list_adapters(limit: Limit = None, url: Url = None, as_json: AsJson = False) -> None:
+    """List adapters."""
+    screen = Screen(as_json)
+    with session(url, screen) as client:
+        found = client.adapters.list(limit=limit)
+    rows = ((a.name, a.count, a.live, a.latest, a.backbone, a.updated_at) for a in found)
+    headers = ("adapter", "versions", "live", "latest", "backbone", "updated")
+    screen.result([dict(a.raw) for a in found], table(headers, rows))
+
+
+@app.command(epilog=EPILOG)
+def show(ref: Ref, url: Url = None, as_json: AsJson = False) -> None:
+    """Show an adapter and its versions, or one version (name:3, name@alias)."""
+    screen = Screen(as_json)
+    with session(url, screen) as client:
+        if split(ref)[1] is None:
+            _show_adapter(screen, client.adapters.get(ref))
+        else:
+            version = client.adapters.version(ref)
+            screen.result(version.raw, facts(summary(version)), "", table(("class",), ((c,) for c in version.classes)))
+
+
+@app.command(epilog=EPILOG)
+def report(ref: Ref, url: Url = None, as_json: AsJson = False) -> None:
+    """Write the evaluation report of a version to stdout, as JSON (on one line with --json)."""
+    screen = Screen(as_json)
+    with session(url, screen) as client:
+        found = client.adapters.report(ref)
+    typer.echo(json.dumps(found, ensure_ascii=False, indent=None if as_json else 2))
+
+
+@app.command(epilog=EPILOG)
+def alias(
+    name: Name,
+    alias: Annotated[str, typer.Argument(help="The alias; `live` is what a bare name means.")],
+    version: Annotated[int, typer.Argument(min=1, help="The version's number.")],
+    *,
+    if_match: Annotated[str | None, typer.Option("--if-match", help="ETag the alias must still have.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Point an alias at a version, in one step."""
+    screen = Screen(as_json)
+    with session(url, screen) as client:
+        made = client.adapters.set_alias(name, alias, version, if_match=if_match)
+    screen.result(made.raw, f"{name}@{alias} is version {made.version} now.")
+
+
+@app.command(epilog=EPILOG)
+def onnx(
+    ref: Ref,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write (default: NAME-N.onnx).")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the ONNX file of a version's head to disk."""
+    screen = Screen(as_json)
+    with session(url, screen) as client:
+        version = client.adapters.version(ref)
+        path = out or Path(f"{version.adapter}-{version.version}.onnx")
+        size_bytes = path.write_bytes(client.adapters.onnx(version.ref))
+    result = {"adapter": version.ref, "path": str(path), "size_bytes": size_bytes}
+    screen.result(result, f"Wrote {path} ({size_bytes:,} bytes).")
+
+
+@app.command(epilog=EPILOG)
+def delete(
+    ref: Annotated[str, typer.Argument(help="The version to delete, name:3.")],
+    yes: Yes = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete one version."""
+    screen = Screen(as_json)
+    confirm(f"Delete {ref}? It cannot be undone.", yes=yes)
+    with session(url, screen) as client:
+        client.adapters.delete_version(ref)
+    screen.result({"adapter": ref, "deleted": True}, f"Deleted {ref}.")
+
+
+def summary(version: Version) -> dict[str, object]:
+    """What to know of a version, for a person."""
+    metrics = version.metrics
+    accuracy = "-" if metrics.accuracy is None else f"{metrics.accuracy:.1%}"
+    if metrics.accuracy_interval is not None:
+        low, high = metrics.accuracy_interval
+        accuracy += f"  (95% interval {low:.1%} to {high:.1%})"
+    return {
+        "adapter": version.ref,
+        "accuracy": accuracy,
+        "log loss": metrics.log_loss,
+        "ECE": metrics.ece,
+        "macro-F1": metrics.macro_f1,
+        "method": method_words(version),
+        "classes": len(version.classes),
+        "live": "yes" if version.live else " ".join(("no.", version.promotion)).strip(),
+    }
+
+
+def method_words(version: Version) -> str:
+    """The method and its parameters: ``logistic (l2 = 1.0, prior = names)``."""
+    chosen = dict(version.method)
+    name = str(chosen.pop("method", "-"))
+    parameters = ", ".join(f"{key} = {value}" for key, value in chosen.items() if value is not None)
+    return f"{name} ({parameters})" if parameters else name
+
+
+def _show_adapter(screen: Screen, adapter: Adapter) -> None:
+    rows = (
+        (v.ref, v.metrics.accuracy, v.metrics.log_loss, method_words(v), ", ".join(v.aliases), v.created_at)
+        for v in adapter.versions
+    )
+    about = {"adapter": adapter.name, "backbone": adapter.backbone, "live": adapter.live, "latest": adapter.latest}
+    versions = table(("version", "accuracy", "log loss", "method", "aliases", "created"), rows)
+    screen.result(adapter.raw, facts(about), "", versions)

@@ -1,0 +1,121 @@
+"""``graft fit``: upload, fit and publish in one line."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, TaskID
+
+from graft._client import Client
+from graft._types import Dataset, Job, Version
+from graft.cli.adapters import summary
+from graft.cli.jobs import interrupted, stage
+from graft.cli.options import INTERRUPTED, AsJson, Label, Strict, Text, Url
+from graft.cli.screen import Screen, facts
+from graft.cli.session import session
+
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A parameter of the method, KEY=VALUE; may be repeated (prior=names).")
+]
+
+
+def fit(
+    data: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file, or the id of a dataset, ds_...")],
+    *,
+    name: Annotated[str, typer.Option("--name", "-n", help="The adapter; one that exists gets a new version.")],
+    method: Annotated[str, typer.Option("--method", "-m", help="auto, or a method's name.")] = "auto",
+    parameters: Set = None,
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", help="Id of a hosted backbone (default: the service's first one).")
+    ] = None,
+    text: Text = None,
+    label: Label = None,
+    strict: Strict = False,
+    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0, help="Limit on fitting.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Source of all randomness.")] = None,
+    promote: Annotated[
+        str | None, typer.Option("--promote", help="auto (live unless it is worse), always or never.")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Start the job and return.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit an adapter to a few labelled texts: upload, fit and publish in one line.
+
+    Ctrl-C leaves the job running.
+    """
+    screen = Screen(as_json)
+    chosen = method_of(method, parameters or [])
+    job: Job | None = None
+    try:
+        with session(url, screen) as client, screen.progress() as progress:
+            bar = progress.add_task("uploading", total=None)
+            started = client.fit(
+                _source(client, data),
+                name=name,
+                method=chosen,
+                backbone=backbone,
+                text=text,
+                label=label,
+                strict=strict,
+                max_seconds=max_seconds,
+                seed=seed,
+                promote=promote,
+                wait=False,
+            )
+            job = started if isinstance(started, Job) else None
+            if job is not None and no_wait:
+                screen.result(job.raw, f"Started {job.id}. Follow it: graft jobs watch {job.id}")
+                return
+            version = started if isinstance(started, Version) else _wait(client, started, progress, bar)
+            job = client.jobs.get(version.job) if version.job else job
+    except KeyboardInterrupt:
+        if job is not None:
+            interrupted(screen, job.id)
+        screen.note("Interrupted before the service had answered; see `graft jobs list` for what it has started.")
+        raise typer.Exit(INTERRUPTED) from None
+    _show(screen, version, job)
+
+
+def method_of(name: str, parameters: list[str]) -> str | dict[str, Any]:
+    """A method as the service takes it: its name, or an object where parameters are given.
+
+    Raises:
+        typer.BadParameter: A parameter is not KEY=VALUE.
+    """
+    chosen: dict[str, Any] = {}
+    for parameter in parameters:
+        key, equals, value = parameter.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{parameter!r} is not KEY=VALUE, such as prior=names.", param_hint="--set")
+        try:
+            chosen[key] = json.loads(value)
+        except ValueError:
+            chosen[key] = value
+    return {"method": name} | chosen if chosen else name
+
+
+def _source(client: Client, data: str) -> Path | Dataset:
+    path = Path(data)
+    if data.startswith("ds_") and not path.exists():
+        return client.datasets.get(data)
+    if not path.is_file():
+        raise typer.BadParameter(f"There is no file {data!r}.", param_hint="DATA")
+    return path
+
+
+def _wait(client: Client, job: Job, progress: Progress, bar: TaskID) -> Version:
+    def show(now: Job) -> None:
+        progress.update(bar, total=1.0, completed=now.progress, description=stage(now))
+
+    return client.finish_fit(job, on_progress=show)
+
+
+def _show(screen: Screen, version: Version, job: Job | None) -> None:
+    about = summary(version)
+    if job is not None and job.seconds:
+        stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in job.seconds.items())
+        about["seconds"] = f"{sum(job.seconds.values()):.2f}  ({stages})"
+    about["try it"] = f'graft predict {version.adapter if version.live else version.ref} "some text"'
+    screen.result(version.raw, facts(about))

@@ -1,0 +1,1 @@
+"""Frozen backbones: bytes in, embedding out. Imports nothing of the other packages."""

@@ -1,0 +1,1 @@
+"""HTTP, processes and storage: the only package that knows BentoML, FastAPI, SQL and environment variables."""

@@ -1,0 +1,1 @@
+"""Fits: queued durably, run in a child process that can be killed, published once."""

@@ -1,0 +1,51 @@
+"""What every process of the service does alike: end when its parent ends, and log in one shape."""
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+_PARENT_POLL_S = 0.5
+_PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def end_with_parent() -> None:
+    """End this process at once when its parent has gone (killed parents cannot tell their children)."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, event, and the fields given as `extra`. Never user content."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        line: dict[str, Any] = {
+            "at": round(record.created, 3),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _PLAIN},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure_logging(level: str) -> None:
+    """Send the logs of our packages to standard error; called by entry points only."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in ("service", "adapters", "models"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)

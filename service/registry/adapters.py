@@ -1,0 +1,320 @@
+"""Adapters, their versions and aliases.
+
+A version is published by one transaction: number given, manifest written create-only and fsynced, row, aliases, event
+and the job's end committed together. A version exists when its manifest and its row do; a manifest without a row is
+what a crash left behind and is never read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+
+from adapters.manifest import Manifest
+from service.database.engine import writing
+from service.database.tables import adapters, aliases, events, jobs, versions
+from service.errors import Conflict, NotFound, PreconditionFailed
+from service.registry.jobs import RUNNING, SUCCEEDED
+from service.registry.paging import Page, page_of
+from service.store.blobs import Blobs, create_only
+
+LIVE, LATEST = "live", "latest"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version.
+
+    Attributes:
+        manifest: What serving needs to know of it.
+        metrics: The figures of its report that lists show.
+        promoted: ``{"live": bool, "reason": sentence}``: whether `live` moved to it when it was published.
+        created_at: Seconds since the epoch.
+    """
+
+    manifest: Manifest
+    metrics: dict[str, Any]
+    promoted: dict[str, Any]
+    created_at: float
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A movable name of a version; `revision` grows by one at each switch."""
+
+    name: str
+    version: int
+    revision: int
+
+    @property
+    def etag(self) -> str:
+        """Changes whenever the alias is switched, even back to where it was."""
+        return f'"{self.name}.{self.revision}"'
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter with all its versions (oldest first) and aliases."""
+
+    tenant: str
+    name: str
+    versions: dict[int, Version]
+    aliases: dict[str, Alias]
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A fitted adapter that waits to be published.
+
+    Attributes:
+        tenant, name, job: Whose, which, and the job that made it.
+        manifest: Manifest for a given number.
+        metrics: Figures for lists.
+        seconds: Seconds a stage, for the job.
+        decide: Says whether `live` moves, given the version that is live now: (moves, reason).
+    """
+
+    tenant: str
+    name: str
+    job: str
+    manifest: Callable[[int], Manifest]
+    metrics: dict[str, Any]
+    seconds: dict[str, float]
+    decide: Callable[[Version | None], tuple[bool, str]]
+
+
+def _version(row: Row[Any]) -> Version:
+    return Version(Manifest.from_dict(row.manifest), row.metrics, row.promoted, row.created_at)
+
+
+def manifest_path(home: Path, tenant: str, name: str, number: int) -> Path:
+    """Where a version's manifest lies."""
+    return home / "adapters" / tenant / name / str(number) / "manifest.json"
+
+
+def publish(engine: Engine, home: Path, draft: Draft, now_s: float) -> int | None:
+    """Publish a draft, once: a job that has a version already is answered with that version's number.
+
+    Returns:
+        The number, or None when the job has been cancelled meanwhile.
+    """
+    with writing(engine) as connection:
+        done = connection.execute(select(versions.c.number).where(versions.c.job == draft.job)).scalar_one_or_none()
+        if done is not None:
+            return int(done)
+        if not _end_job(connection, draft, now_s):
+            return None
+        number, manifest = _write_manifest(connection, home, draft, now_s)
+        live = _live_version(connection, draft)
+        moves, reason = draft.decide(live)
+        connection.execute(
+            insert(versions).values(
+                tenant=draft.tenant,
+                name=draft.name,
+                number=number,
+                job=draft.job,
+                manifest=manifest.to_dict(),
+                metrics=draft.metrics,
+                promoted={"live": moves, "reason": reason},
+                created_at=now_s,
+            )
+        )
+        connection.execute(update(jobs).where(jobs.c.id == draft.job).values(version=number))
+        for alias in (LATEST, LIVE) if moves else (LATEST,):
+            _switch(connection, draft.tenant, draft.name, alias, number)
+        _announce(connection, draft.tenant, draft.name, "published", now_s)
+        return number
+
+
+def _end_job(connection: Connection, draft: Draft, now_s: float) -> bool:
+    ended = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == draft.job, jobs.c.state == RUNNING, jobs.c.cancel_at.is_(None))
+        .values(state=SUCCEEDED, stage="published", progress=1.0, seconds=draft.seconds, finished_at=now_s)
+    )
+    return bool(ended.rowcount)
+
+
+def _write_manifest(connection: Connection, home: Path, draft: Draft, now_s: float) -> tuple[int, Manifest]:
+    """Give the next number and write its manifest; a number that a crashed publish left a manifest for is skipped."""
+    where = (adapters.c.tenant == draft.tenant, adapters.c.name == draft.name)
+    made = connection.execute(select(adapters.c.versions_made).where(*where)).scalar_one_or_none()
+    if made is None:
+        made = 0
+        row = {"tenant": draft.tenant, "name": draft.name, "versions_made": 0, "created_at": now_s, "updated_at": now_s}
+        connection.execute(insert(adapters).values(row))
+    while True:
+        made += 1
+        manifest = draft.manifest(made)
+        path = manifest_path(home, draft.tenant, draft.name, made)
+        if create_only(path, manifest.to_json(), home / "staging"):
+            break
+        if path.read_bytes() == manifest.to_json():
+            break
+    connection.execute(update(adapters).where(*where).values(versions_made=made, updated_at=now_s))
+    return made, manifest
+
+
+def _live_version(connection: Connection, draft: Draft) -> Version | None:
+    query = (
+        select(versions)
+        .join(
+            aliases,
+            (aliases.c.tenant == versions.c.tenant)
+            & (aliases.c.name == versions.c.name)
+            & (aliases.c.version == versions.c.number),
+        )
+        .where(aliases.c.tenant == draft.tenant, aliases.c.name == draft.name, aliases.c.alias == LIVE)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _version(row)
+
+
+def _switch(connection: Connection, tenant: str, name: str, alias: str, number: int) -> Alias:
+    where = (aliases.c.tenant == tenant, aliases.c.name == name, aliases.c.alias == alias)
+    revision = connection.execute(select(aliases.c.revision).where(*where)).scalar_one_or_none()
+    if revision is None:
+        row = {"tenant": tenant, "name": name, "alias": alias, "version": number, "revision": 1}
+        connection.execute(insert(aliases).values(row))
+        return Alias(alias, number, 1)
+    connection.execute(update(aliases).where(*where).values(version=number, revision=revision + 1))
+    return Alias(alias, number, revision + 1)
+
+
+def _announce(connection: Connection, tenant: str, name: str, kind: str, now_s: float) -> None:
+    connection.execute(insert(events).values(tenant=tenant, adapter=name, kind=kind, at=now_s))
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"There is no adapter {name!r}; GET /v1/adapters lists those there are.")
+
+
+def get(engine: Engine, tenant: str, name: str) -> Adapter:
+    """One adapter with its versions and aliases.
+
+    Raises:
+        NotFound: There is none of that name, or it is another tenant's.
+    """
+    with engine.begin() as connection:
+        row = connection.execute(
+            select(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name)
+        ).one_or_none()
+        if row is None:
+            raise _missing(name)
+        return _load(connection, row)
+
+
+def _load(connection: Connection, row: Row[Any]) -> Adapter:
+    found = connection.execute(
+        select(versions)
+        .where(versions.c.tenant == row.tenant, versions.c.name == row.name)
+        .order_by(versions.c.number)
+    )
+    names = connection.execute(
+        select(aliases).where(aliases.c.tenant == row.tenant, aliases.c.name == row.name).order_by(aliases.c.alias)
+    )
+    return Adapter(
+        tenant=row.tenant,
+        name=row.name,
+        versions={item.number: _version(item) for item in found},
+        aliases={item.alias: Alias(item.alias, item.version, item.revision) for item in names},
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def page(engine: Engine, tenant: str, *, limit: int, after: str | None) -> Page[Adapter]:
+    """Adapters of a tenant by name."""
+    query = select(adapters).where(adapters.c.tenant == tenant).order_by(adapters.c.name).limit(limit + 1)
+    if after is not None:
+        query = query.where(adapters.c.name > after)
+    with engine.begin() as connection:
+        rows = connection.execute(query).all()
+        return page_of([_load(connection, row) for row in rows], limit)
+
+
+def get_version(adapter: Adapter, number: int) -> Version:
+    """One version of an adapter.
+
+    Raises:
+        NotFound: It has no version of that number.
+    """
+    if number not in adapter.versions:
+        there = ", ".join(map(str, adapter.versions))
+        raise NotFound(f"Adapter {adapter.name!r} has no version {number}; it has {there}.")
+    return adapter.versions[number]
+
+
+def set_alias(
+    engine: Engine, tenant: str, name: str, alias: str, number: int, *, if_match: str | None, now_s: float
+) -> Alias:
+    """Switch an alias to a version, or make it; atomic.
+
+    Raises:
+        NotFound: There is no such adapter or version.
+        Conflict: The alias is `latest`, which follows by itself.
+        PreconditionFailed: `if_match` is not the alias's ETag.
+    """
+    if alias == LATEST:
+        raise Conflict("The alias 'latest' always names the newest version and cannot be set; set 'live' or your own.")
+    with writing(engine) as connection:
+        row = connection.execute(
+            select(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name)
+        ).one_or_none()
+        if row is None:
+            raise _missing(name)
+        adapter = _load(connection, row)
+        get_version(adapter, number)
+        now = adapter.aliases.get(alias)
+        if if_match is not None and (now is None or if_match not in ("*", now.etag)):
+            seen = "does not exist" if now is None else f"is at {now.etag} (version {now.version})"
+            raise PreconditionFailed(f"If-Match is {if_match}, and alias {alias!r} {seen}; read it and decide again.")
+        switched = _switch(connection, tenant, name, alias, number)
+        connection.execute(
+            update(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name).values(updated_at=now_s)
+        )
+        _announce(connection, tenant, name, "alias", now_s)
+        return switched
+
+
+def remove_version(engine: Engine, home: Path, blobs: Blobs, tenant: str, name: str, number: int, now_s: float) -> None:
+    """Delete a version, its manifest and its files. The last version takes the adapter with it.
+
+    Raises:
+        NotFound: There is no such adapter or version.
+        Conflict: An alias other than `latest` points to it, and there is another version to point to.
+    """
+    adapter = get(engine, tenant, name)
+    version = get_version(adapter, number)
+    others = [n for n in adapter.versions if n != number]
+    held = [a.name for a in adapter.aliases.values() if a.version == number and a.name != LATEST]
+    if others and held:
+        raise Conflict(
+            f"Version {name}:{number} is what alias {', '.join(held)} points to; "
+            f"PUT /v1/adapters/{name}/aliases/{held[0]} another version first (there are {', '.join(map(str, others))})."
+        )
+    with writing(engine) as connection:
+        mine = (aliases.c.tenant == tenant, aliases.c.name == name)
+        connection.execute(delete(aliases).where(*mine, aliases.c.version == number))
+        connection.execute(
+            delete(versions).where(
+                versions.c.tenant == tenant, versions.c.name == name, versions.c.number == number
+            )
+        )
+        if others and adapter.aliases[LATEST].version == number:
+            _switch(connection, tenant, name, LATEST, max(others))
+        _announce(connection, tenant, name, "deleted", now_s)
+        orphaned = [file.sha256 for file in version.manifest.files.values() if not _in_use(connection, file.sha256)]
+        manifest_path(home, tenant, name, number).unlink(missing_ok=True)
+        for digest in orphaned:
+            blobs.delete(digest)
+
+
+def _in_use(connection: Connection, digest: str) -> bool:
+    """Whether a manifest names the blob."""
+    query = select(func.count()).select_from(versions).where(versions.c.manifest.as_string().contains(digest))
+    return bool(connection.execute(query).scalar_one())

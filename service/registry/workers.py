@@ -1,0 +1,59 @@
+"""Heartbeats: which workers are alive."""
+
+import os
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, delete, insert, select, update
+
+from service.database.engine import writing
+from service.database.tables import workers
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker process: its id, and where it runs."""
+
+    id: str
+    host: str
+    pid: int
+
+
+def arrive(engine: Engine, worker: Worker, now_s: float) -> None:
+    """Register a worker."""
+    with writing(engine) as connection:
+        connection.execute(insert(workers).values(**vars(worker), seen_at=now_s))
+
+
+def beat(engine: Engine, worker: Worker, now_s: float) -> None:
+    """Say that a worker is alive."""
+    with writing(engine) as connection:
+        connection.execute(update(workers).where(workers.c.id == worker.id).values(seen_at=now_s))
+
+
+def leave(engine: Engine, worker: Worker, now_s: float) -> None:
+    """Say that a worker stops; its job may move on at once."""
+    with writing(engine) as connection:
+        connection.execute(update(workers).where(workers.c.id == worker.id).values(stopped_at=now_s))
+
+
+def alive(engine: Engine, host: str, now_s: float, timeout_s: float) -> set[str]:
+    """Ids of the workers that live: they have been heard of lately, and on this host their process exists."""
+    query = select(workers).where(workers.c.stopped_at.is_(None), workers.c.seen_at >= now_s - timeout_s)
+    with engine.begin() as connection:
+        return {row.id for row in connection.execute(query) if row.host != host or _exists(row.pid)}
+
+
+def forget(engine: Engine, before_s: float) -> None:
+    """Drop workers that have not been heard of since a moment."""
+    with writing(engine) as connection:
+        connection.execute(delete(workers).where(workers.c.seen_at < before_s))
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it exists and belongs to somebody else
+        return True
+    return True

@@ -1,0 +1,267 @@
+"""/v1/adapters: adapt, list, show, versions, reports, files, aliases."""
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.responses import JSONResponse
+
+from adapters.methods import parse_method
+from models.errors import InputError, Problem
+from service.errors import BodyInvalid, FormatUnsupported, NotFound
+from service.ids import new_id
+from service.registry import adapters, datasets, jobs, requests
+from service.routes.body import check, json_body, media_of, parse_json, read_bytes, read_form
+from service.routes.datasets import hash_of, store_upload
+from service.routes.jobs import wait
+from service.routes.openapi import problems, takes, takes_either
+from service.routes.state import Graft, IdempotencyKey, Part, State, Tenant
+from service.schemas import (
+    AdapterOut,
+    AdapterSummary,
+    AdaptForm,
+    AdaptRequest,
+    AliasOut,
+    AliasRequest,
+    DatasetMeta,
+    JobOut,
+    Page,
+    VersionOut,
+)
+from service.serving.references import NAME
+
+router = APIRouter(prefix="/v1/adapters", tags=["adapters"])
+
+MAX_WAIT_S = 60.0
+
+Alias = Annotated[str, Path(pattern=f"^{NAME}$", description="`live`, or a name of your own.")]
+Number = Annotated[int, Path(ge=1, lt=2**31)]
+
+
+async def _asked(request: Request) -> tuple[AdaptRequest | AdaptForm, UploadFile | None]:
+    """The body: JSON, or a form with a file."""
+    settings = request.app.state.graft.settings
+    media = media_of(request)
+    if media == "multipart/form-data":
+        file, fields = await read_form(request, settings.max_upload_bytes)
+        return check(AdaptForm, fields, where="form"), file
+    if media != "application/json":
+        raise FormatUnsupported(
+            f"The Content-Type is {media[:100] or 'missing'}; this takes application/json with a dataset's id, or "
+            "multipart/form-data with a file."
+        )
+    return check(AdaptRequest, parse_json(await read_bytes(request, settings.max_body_bytes))), None
+
+
+Asked = Annotated[tuple[AdaptRequest | AdaptForm, UploadFile | None], Depends(_asked)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobOut,
+    summary="Adapt",
+    responses={
+        201: {"model": VersionOut, "description": "Done within `wait`"},
+        202: {"model": JobOut, "description": "Under way, or ended without a version; see `state`"},
+        **problems(400, 404, 409, 413, 415, 422, 429, 507),
+    },
+    openapi_extra=takes_either(AdaptRequest, AdaptForm),
+)
+async def adapt(
+    state: Graft,
+    tenant: Tenant,
+    asked: Asked,
+    wait_s: Annotated[float, Query(alias="wait", ge=0, le=MAX_WAIT_S, description="Seconds to wait for the end.")] = 0,
+    idempotency_key: IdempotencyKey = None,
+) -> JSONResponse:
+    """Fit an adapter: from a dataset, or from a file sent along (upload and adapt in one call).
+
+    Answers 202 with the job, or, with `wait`, 201 with the version when it is done in time.
+    """
+    body, file = asked
+    options = _options(state, body)
+    state.backbones.check_known(options["backbone"])
+    sha256 = await asyncio.to_thread(hash_of, file) if file else ""
+    key = requests.key_of(tenant, idempotency_key, state.clock(), "adapters", sha256, body.model_dump_json())
+    job_id = await run_in_threadpool(requests.recall, state.engine, key)
+    if job_id is None:
+        job_id = await run_in_threadpool(_enqueue, state, tenant, body, file, options, key)
+    return await _answer(state, tenant, await wait(state, tenant, job_id, wait_s))
+
+
+def _options(state: State, body: AdaptRequest | AdaptForm) -> dict[str, Any]:
+    """What to fit, with every default filled in."""
+    if body.max_seconds > state.settings.max_fit_s:
+        raise BodyInvalid(
+            f"max_seconds is {body.max_seconds:g}, the limit is {state.settings.max_fit_s:g} (GRAFT_MAX_FIT_S).",
+            problems=[Problem(f"at most {state.settings.max_fit_s:g}", pointer="/max_seconds")],
+        )
+    return {
+        "backbone": body.backbone or state.settings.backbones[0],
+        "method": _method(body.method).model_dump(mode="json"),
+        "seed": body.seed,
+        "max_seconds": body.max_seconds,
+        "promote": body.promote,
+    }
+
+
+def _method(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = parse_json(value.encode())
+    try:
+        return parse_method(value)
+    except InputError as error:
+        inside = [Problem(item.detail, pointer=f"/method{item.pointer or ''}") for item in error.problems]
+        raise type(error)(error.message, problems=inside) from None
+
+
+def _enqueue(
+    state: State,
+    tenant: str,
+    body: AdaptRequest | AdaptForm,
+    file: UploadFile | None,
+    options: dict[str, Any],
+    key: requests.Key | None,
+) -> str:
+    """Store the job and queue it. Blocks."""
+    if isinstance(body, AdaptRequest):
+        dataset = datasets.get(state.engine, tenant, body.dataset)
+    else:
+        assert file is not None  # noqa: S101  # a form without a file has been refused
+        meta = DatasetMeta(text=body.text, label=body.label, strict=body.strict)
+        dataset, _ = store_upload(state, tenant, file, meta)
+    state.blobs.check_room(0)
+    now_s = state.clock()
+    job = jobs.Job(
+        id=new_id("job", now_s),
+        tenant=tenant,
+        kind="adapt",
+        adapter=body.name,
+        request={"dataset": dataset.id, **options},
+        state=jobs.QUEUED,
+        stage="waiting",
+        progress=0.0,
+        attempts=0,
+        version=None,
+        error=None,
+        seconds={},
+        cancel_at=None,
+        created_at=now_s,
+        started_at=None,
+        finished_at=None,
+    )
+    jobs.add(state.engine, job, key, state.settings.max_queued_jobs)
+    state.queue.submit(job.id)
+    return job.id
+
+
+async def _answer(state: State, tenant: str, job: jobs.Job) -> JSONResponse:
+    if job.version is None:
+        headers = {"Location": f"/v1/jobs/{job.id}"} | ({} if job.finished else {"Retry-After": "1"})
+        return JSONResponse(JobOut.of(job).model_dump(mode="json"), 202, headers)
+    adapter = await run_in_threadpool(adapters.get, state.engine, tenant, job.adapter)
+    location = f"/v1/adapters/{job.adapter}/versions/{job.version}"
+    return JSONResponse(VersionOut.of(adapter, job.version).model_dump(mode="json"), 201, {"Location": location})
+
+
+@router.get("", response_model=Page[AdapterSummary], summary="List adapters", responses=problems(422))
+def list_adapters(state: Graft, tenant: Tenant, part: Part) -> Page[AdapterSummary]:
+    """Adapters by name."""
+    page = adapters.page(state.engine, tenant, limit=part.limit, after=part.after).map(AdapterSummary.of)
+    return Page(data=list(page.data), has_more=page.has_more)
+
+
+@router.get("/{name}", response_model=AdapterOut, summary="Show an adapter", responses=problems(404))
+def show(state: Graft, tenant: Tenant, name: str) -> AdapterOut:
+    """An adapter with its versions and aliases."""
+    return AdapterOut.of(adapters.get(state.engine, tenant, name))
+
+
+@router.get("/{name}/versions/{number}", response_model=VersionOut, summary="Show a version", responses=problems(404))
+def show_version(state: Graft, tenant: Tenant, name: str, number: Number) -> VersionOut:
+    """One version."""
+    return VersionOut.of(adapters.get(state.engine, tenant, name), number)
+
+
+@router.delete(
+    "/{name}/versions/{number}", status_code=204, summary="Delete a version", responses=problems(404, 409)
+)
+def delete_version(state: Graft, tenant: Tenant, name: str, number: Number) -> None:
+    """Delete a version and its files; its number is never given again. The last version takes the adapter with it."""
+    adapters.remove_version(state.engine, state.home, state.blobs, tenant, name, number, state.clock())
+    state.directory.refresh()
+
+
+def _file(state: State, tenant: str, name: str, number: int, file: str) -> tuple[bytes, str]:
+    version = adapters.get_version(adapters.get(state.engine, tenant, name), number)
+    if file not in version.manifest.files:
+        raise NotFound(f"Version {name}:{number} has no {file}; it has {', '.join(version.manifest.files)}.")
+    digest = version.manifest.files[file].sha256
+    return state.blobs.get(digest), digest
+
+
+@router.get(
+    "/{name}/versions/{number}/report",
+    summary="Report of a version",
+    responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **problems(404)},
+)
+def report(state: Graft, tenant: Tenant, name: str, number: Number) -> Response:
+    """Cross-validated figures, baselines, every candidate's score and seconds a stage, as JSON."""
+    data, _ = _file(state, tenant, name, number, "report.json")
+    return JSONResponse({"adapter": f"{name}:{number}", **json.loads(data)})
+
+
+@router.get(
+    "/{name}/versions/{number}/adapter.onnx",
+    summary="The head as ONNX",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}, **problems(404)},
+)
+def onnx(state: Graft, tenant: Tenant, name: str, number: Number) -> Response:
+    """The published function: input `embedding` (n, d), outputs `scores` and `probabilities` (n, k)."""
+    data, digest = _file(state, tenant, name, number, "head.onnx")
+    headers = {"Content-Disposition": f'attachment; filename="{name}-{number}.onnx"', "ETag": f'"{digest}"'}
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+@router.get(
+    "/{name}/aliases/{alias}", response_model=AliasOut, summary="Show an alias", responses=problems(404)
+)
+def show_alias(state: Graft, tenant: Tenant, name: str, alias: Alias, response: Response) -> AliasOut:
+    """Where an alias points; its ETag goes into `If-Match` of the switch."""
+    adapter = adapters.get(state.engine, tenant, name)
+    if alias not in adapter.aliases:
+        raise NotFound(f"Adapter {name!r} has no alias {alias!r}; it has {', '.join(adapter.aliases)}.")
+    response.headers["ETag"] = adapter.aliases[alias].etag
+    return AliasOut(adapter=name, alias=alias, version=adapter.aliases[alias].version)
+
+
+@router.put(
+    "/{name}/aliases/{alias}",
+    response_model=AliasOut,
+    summary="Switch an alias",
+    responses=problems(400, 404, 409, 412, 415, 422),
+    openapi_extra=takes(AliasRequest),
+)
+def set_alias(
+    state: Graft,
+    tenant: Tenant,
+    name: str,
+    alias: Alias,
+    body: Annotated[AliasRequest, Depends(json_body(AliasRequest))],
+    response: Response,
+    if_match: Annotated[str | None, Header(description="Switch only if the alias still has this ETag.")] = None,
+) -> AliasOut:
+    """Point an alias to a version; calls see the old or the new one, never neither."""
+    switched = adapters.set_alias(
+        state.engine, tenant, name, alias, body.version, if_match=if_match, now_s=state.clock()
+    )
+    state.directory.refresh()
+    response.headers["ETag"] = switched.etag
+    return AliasOut(adapter=name, alias=alias, version=switched.version)
+
+

@@ -1,0 +1,184 @@
+"""Request bodies: read under a limit, parsed strictly, checked against a wire type.
+
+FastAPI's own body parsing takes NaN, answers deep nesting with a 500 and reads without a limit; this is why bodies are
+read here.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+
+from models.errors import Problem
+from service.errors import BodyInvalid, BodyMalformed, BodyTooLarge, FormatUnsupported, UploadTooLarge
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_FIELDS = 32
+MAX_FIELD_BYTES = 64 * 2**10
+FORM_OVERHEAD_BYTES = 2**20
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The body, if it is not longer than the limit.
+
+    Raises:
+        BodyTooLarge: It is; what is over the limit has not been read.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(int(declared), limit)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(size, limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(size: int, limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body has {size:,} bytes or more, the limit is {limit:,}; send it in several calls.")
+
+
+def parse_json(data: bytes) -> Any:
+    """Strict JSON: UTF-8, no NaN or Infinity, nesting bounded.
+
+    Raises:
+        BodyMalformed: It is not.
+    """
+    if not data.strip():
+        raise BodyMalformed("The body is empty; it takes a JSON object.")
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BodyMalformed(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
+            "NaN and Infinity are not JSON; nesting may be 1,024 deep."
+        ) from None
+
+
+def check(model: type[M], value: object, *, where: str = "body") -> M:
+    """A value as a wire type.
+
+    Raises:
+        BodyInvalid: It is not one; one problem for each place, with its JSON pointer.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(error, model, where) from None
+
+
+def invalid(error: ValidationError, model: type[BaseModel], where: str) -> BodyInvalid:
+    """A pydantic error as ours: where, what is wrong, and what is known instead."""
+    problems = [
+        Problem(_sentence(item, model), pointer="".join(f"/{_escape(part)}" for part in item["loc"]))
+        for item in error.errors(include_url=False, include_input=False)[:100]
+    ]
+    listed = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems[:3])
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return BodyInvalid(f"The {where} cannot be used: {listed}{more}.", problems=problems)
+
+
+def _sentence(item: Any, model: type[BaseModel]) -> str:
+    if item["type"] == "extra_forbidden":
+        return f"there is no such field; known are {', '.join(sorted(model.model_fields))}"
+    if item["type"] == "string_pattern_mismatch" and item["loc"][-1:] == ("name",):
+        return (
+            "a name has 1 to 64 lower-case letters, digits, '.', '_' and '-', and begins and ends with a letter or digit"
+        )
+    return str(item["msg"])
+
+
+def _escape(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def json_body(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
+    """A dependency that reads a JSON body of a wire type."""
+
+    async def read(request: Request) -> M:
+        _require(request, "application/json")
+        limit = request.app.state.graft.settings.max_body_bytes
+        return check(model, parse_json(await read_bytes(request, limit)))
+
+    return read
+
+
+def _require(request: Request, media_type: str) -> None:
+    seen = request.headers.get("content-type", "")
+    if media_of(request) != media_type:
+        raise FormatUnsupported(f"The Content-Type is {seen[:100] or 'missing'}; this takes {media_type}.")
+
+
+def media_of(request: Request) -> str:
+    """The media type of a request's body, without parameters, lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_form(request: Request, max_file_bytes: int) -> tuple[UploadFile, dict[str, str]]:
+    """A multipart form with one `file`: the file (on disk beyond 1 MiB) and the other fields.
+
+    Raises:
+        FormatUnsupported: It is not multipart.
+        BodyMalformed: It cannot be parsed, or has too many fields.
+        BodyInvalid: There is no `file`, or a field twice.
+        UploadTooLarge: The body is longer than a file may be.
+    """
+    _require(request, "multipart/form-data")
+    _limit_stream(request, max_file_bytes + FORM_OVERHEAD_BYTES, max_file_bytes)
+    try:
+        form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+    except (MultiPartException, HTTPException) as error:
+        reason = getattr(error, "message", None) or getattr(error, "detail", "it is not well-formed")
+        raise BodyMalformed(
+            f"The form cannot be read: {reason} It takes one file and at most {MAX_FIELDS} fields of "
+            f"{MAX_FIELD_BYTES:,} bytes."
+        ) from None
+    return _file_of(form), _fields_of(form)
+
+
+def _limit_stream(request: Request, limit: int, max_file_bytes: int) -> None:
+    """Stop a request that sends more than the limit, while it is read."""
+    refusal = UploadTooLarge(
+        f"The upload is larger than {max_file_bytes:,} bytes, the limit for one file; split it, or leave columns out."
+    )
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise refusal
+    receive, seen = request._receive, 0
+
+    async def limited() -> Any:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise refusal
+        return message
+
+    request._receive = limited
+
+
+def _file_of(form: FormData) -> UploadFile:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        names = ", ".join(sorted(set(form))) or "nothing"
+        raise BodyInvalid(f"The form has no file in its field 'file' (it has {names[:200]}); send the data there.")
+    return file
+
+
+def _fields_of(form: FormData) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if name == "file":
+            continue
+        if not isinstance(value, str) or name in fields:
+            raise BodyInvalid(f"The form's field {name[:100]!r} is a file or is there twice; send it once, as text.")
+        fields[name] = value
+    return fields

@@ -1,0 +1,162 @@
+"""What stands around every route: ids, who may call, and errors as problems. Pure ASGI, so that streams stay streams."""
+
+import ipaddress
+import logging
+import re
+from http import HTTPStatus
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.errors import GraftError, InternalError, Problem
+from service.errors import (
+    RETRY_AFTER_S,
+    BodyInvalid,
+    HostRefused,
+    InputError,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    problem,
+    status_of,
+)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_logger = logging.getLogger(__name__)
+
+
+class Guard:
+    """Gives each request an id, and answers only those that come to and from this machine.
+
+    Without keys, whoever reaches the port can use the service; so it answers only connections to a loopback address,
+    under a host name that is allowed (a foreign page could rebind its own name to 127.0.0.1), and from pages of such a
+    host (a foreign page's form would be sent along otherwise).
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed_hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        answer = self._app if refusal is None else render(refusal, request_id)
+        await answer(scope, receive, with_id)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> GraftError | None:
+        address = (scope.get("server") or ("", None))[0]
+        if not _loopback(address):
+            return HostRefused(
+                f"The connection came in on {address}. This service has no keys yet and answers on loopback only; "
+                "start it with --host 127.0.0.1 and put something that authenticates in front of it."
+            )
+        host = _hostname(headers.get("host", ""))
+        if host not in self._hosts:
+            return self._refused("Host", host)
+        origin = headers.get("origin")
+        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+            return self._refused("Origin", origin)
+        return None
+
+    def _refused(self, header: str, seen: str) -> HostRefused:
+        return HostRefused(
+            f"The {header} is {seen[:100]!r}; allowed are {', '.join(sorted(self._hosts))} (GRAFT_ALLOWED_HOSTS)."
+        )
+
+
+def _hostname(host: str) -> str:
+    """A Host header without its port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:  # a unix socket, or a test that calls the application directly
+        return True
+
+
+def render(error: GraftError, request_id: str) -> Response:
+    """An error as a problem+json response."""
+    status = status_of(error)
+    headers = {"Retry-After": str(seconds)} if (seconds := _retry_after(error)) else {}
+    return Response(orjson.dumps(problem(error, request_id)), status, headers, "application/problem+json")
+
+
+def _retry_after(error: GraftError) -> int | None:
+    return next((RETRY_AFTER_S[kind] for kind in type(error).__mro__ if kind in RETRY_AFTER_S), None)
+
+
+def _id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))
+
+
+async def _on_domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GraftError)  # noqa: S101  # registered for it
+    if isinstance(error, InternalError):
+        _logger.error("internal error", exc_info=error, extra={"request": _id(request)})
+    return render(error, _id(request))
+
+
+async def _on_parameters(request: Request, error: Exception) -> Response:
+    """A path, query or header parameter that is wrong."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for it
+    found = [Problem(f"{'.'.join(map(str, item['loc']))}: {item['msg']}") for item in error.errors()]
+    listed = "; ".join(item.detail for item in found[:3])
+    return render(BodyInvalid(f"A parameter of the request cannot be used: {listed}.", problems=found), _id(request))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    """What the router itself refuses."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for it
+    what = f"{request.method} {request.url.path[:200]}"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return render(NotFound(f"There is no {what}; see /docs."), _id(request))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response = render(MethodNotAllowed(f"{what} is not possible; see /docs for what is."), _id(request))
+        response.headers.update(error.headers or {})
+        return response
+    return render(InputError(f"{what}: {error.detail}"), _id(request))
+
+
+async def _on_database(request: Request, error: Exception) -> Response:
+    _logger.error("the database did not answer", exc_info=error, extra={"request": _id(request)})
+    return render(NotReady("The service's database does not answer at the moment; try again."), _id(request))
+
+
+async def _on_anything(request: Request, error: Exception) -> Response:
+    _logger.error("unexpected error", exc_info=error, extra={"request": _id(request)})
+    return render(InternalError(str(error)), _id(request))
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an application with a problem."""
+    app.add_exception_handler(GraftError, _on_domain_error)
+    app.add_exception_handler(RequestValidationError, _on_parameters)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(OperationalError, _on_database)
+    app.add_exception_handler(Exception, _on_anything)

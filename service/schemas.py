@@ -1,0 +1,421 @@
+"""Wire types: what goes in and out over HTTP. Unknown fields of a request are refused.
+
+Times are ISO 8601 in UTC. A list is ``{"data": [...], "has_more": bool}``.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from adapters.methods import METHODS
+from service.registry import adapters as registry
+from service.registry.datasets import Dataset
+from service.registry.jobs import Job
+from service.serving.backbones import Standing
+from service.serving.references import NAME
+
+T = TypeVar("T")
+
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
+MethodChoice = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": "A method's name, or an object with its name in `method` and its parameters.",
+            "anyOf": [
+                {"type": "string", "enum": sorted(METHODS)},
+                {"$ref": "#/components/schemas/Method"},
+            ],
+        }
+    ),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class DatasetMeta(_Request):
+    """How to read an upload (`meta` of POST /v1/datasets)."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """What to call it; the file's name otherwise."""
+    modality: Literal["text"] = "text"
+    """What the items are."""
+    text: str | None = None
+    """Column of the texts; guessed when left out."""
+    label: str | None = None
+    """Column of the labels; guessed when left out."""
+    strict: bool = False
+    """Refuse the upload if any row is bad, instead of leaving bad rows out."""
+
+
+class AdaptRequest(_Request):
+    """What to fit (POST /v1/adapters)."""
+
+    name: Name
+    """Name of the adapter; a new name makes a new adapter, a known one a new version."""
+    dataset: str
+    """Id of the labelled dataset."""
+    backbone: str | None = None
+    """Name of a hosted backbone; the service's first one otherwise."""
+    method: MethodChoice = "auto"
+    max_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
+    """Time that the fit may take, in seconds; the operator sets the most."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Source of all randomness: the same data, request and seed give the same head."""
+    promote: Literal["auto", "always", "never"] = "auto"
+    """Whether `live` moves to the new version: `auto` moves it unless it is worse on the same held-out items."""
+
+
+class AdaptForm(_Request):
+    """The same as a multipart form, with `file` in place of `dataset`."""
+
+    name: Name
+    backbone: str | None = None
+    method: str = "auto"
+    """A method's name, or its object as JSON text."""
+    max_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
+    seed: int = Field(0, ge=0, lt=2**31)
+    promote: Literal["auto", "always", "never"] = "auto"
+    text: str | None = None
+    """Column of the texts; guessed when left out."""
+    label: str | None = None
+    """Column of the labels; guessed when left out."""
+    strict: bool = False
+    """Refuse the upload if any row is bad, instead of leaving bad rows out."""
+
+
+class AliasRequest(_Request):
+    """Where an alias points (PUT /v1/adapters/{name}/aliases/{alias})."""
+
+    version: int = Field(ge=1)
+
+
+class PredictRequest(_Request):
+    """What to predict (POST /v1/adapters/{ref}/predict)."""
+
+    inputs: list[str] = Field(min_length=1)
+    """Texts, 1 to 1,000."""
+    top_k: int = Field(3, ge=1, le=1_000)
+    """Most labels listed an input."""
+
+
+class Page(_Answer, Generic[T]):
+    """A part of a list; ask for more with `after` set to the last item's id (adapters: name)."""
+
+    data: list[T]
+    has_more: bool
+
+
+class RowProblem(_Answer):
+    """A place in the caller's input that is wrong."""
+
+    detail: str
+    pointer: str | None = None
+    """RFC 6901, into the JSON body."""
+    row: int | None = None
+    """1-based, the header not counted."""
+
+
+class ProblemOut(_Answer):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    """Stable word for programs."""
+    detail: str
+    """What was seen, the limit and the remedy."""
+    request_id: str
+    errors: list[RowProblem] = []
+
+
+class BackboneOut(_Answer):
+    """A hosted backbone."""
+
+    id: str
+    modality: str | None
+    state: Literal["ready", "preparing"]
+    """`preparing`: a worker exports it; predictions answer 503 until it is ready."""
+    digest: str | None
+    taps: dict[str, list[int]]
+    """Shape of one item's embedding at each tap."""
+    max_tokens: int | None
+    licence: str | None
+    source: str | None
+
+    @classmethod
+    def of(cls, standing: Standing) -> Self:
+        """From the serving side."""
+        card = standing.card
+        return cls(
+            id=standing.id,
+            state="ready" if card else "preparing",
+            modality=card.modality if card else None,
+            digest=card.digest if card else None,
+            taps={tap: list(shape) for tap, shape in card.taps.items()} if card else {},
+            max_tokens=card.max_tokens if card else None,
+            licence=card.licence if card else None,
+            source=card.source if card else None,
+        )
+
+
+class Columns(_Answer):
+    """Columns that the items came from."""
+
+    text: str
+    label: str
+
+
+class DatasetOut(_Answer):
+    """An uploaded dataset."""
+
+    id: str
+    name: str
+    modality: str
+    items: int
+    classes: dict[str, int]
+    """Items of each class."""
+    sha256: str
+    size_bytes: int
+    format: str
+    columns: Columns
+    quality: dict[str, Any]
+    """What was noticed: duplicates, conflicts, the smallest class, notes."""
+    problems: list[RowProblem]
+    """Rows that were left out, at most the first hundred."""
+    created_at: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """From the registry."""
+        return cls(
+            id=dataset.id, name=dataset.name, sha256=dataset.sha256, created_at=iso(dataset.created_at), **dataset.facts
+        )
+
+
+class JobOut(_Answer):
+    """A job."""
+
+    id: str
+    kind: Literal["adapt"]
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    stage: str
+    progress: float = Field(ge=0, le=1)
+    adapter: str
+    version: int | None
+    """Number of the version that it published."""
+    ref: str | None
+    """The version's reference, `name:number`."""
+    dataset: str
+    attempts: int
+    cancelling: bool
+    """Somebody asked it to stop, and it has not yet."""
+    error: ProblemOut | None
+    seconds: dict[str, float]
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """From the registry."""
+        return cls(
+            id=job.id,
+            kind="adapt",
+            state=job.state,  # type: ignore[arg-type]  # the registry's words are these
+            stage=job.stage,
+            progress=job.progress,
+            adapter=job.adapter,
+            version=job.version,
+            ref=f"{job.adapter}:{job.version}" if job.version else None,
+            dataset=job.request["dataset"],
+            attempts=job.attempts,
+            cancelling=job.cancel_at is not None and not job.finished,
+            error=ProblemOut(**job.error) if job.error else None,
+            seconds=job.seconds,
+            created_at=iso(job.created_at),
+            started_at=iso(job.started_at) if job.started_at else None,
+            finished_at=iso(job.finished_at) if job.finished_at else None,
+        )
+
+
+class BackboneRef(_Answer):
+    """The backbone that a version was fitted on."""
+
+    id: str
+    digest: str
+
+
+class FileOut(_Answer):
+    """A file of a version."""
+
+    sha256: str
+    size_bytes: int
+
+
+class VersionOut(_Answer):
+    """A published version; it never changes."""
+
+    adapter: str
+    version: int
+    ref: str
+    backbone: BackboneRef
+    tap: str
+    kind: str
+    method: dict[str, Any]
+    classes: list[str]
+    temperature: float
+    calibrated: bool
+    dataset: str
+    job: str
+    seed: int
+    created_at: str
+    metrics: dict[str, Any]
+    """Cross-validated: accuracy with its 95% interval, macro-F1, log loss, expected calibration error."""
+    aliases: list[str]
+    live: bool
+    """A bare name means this version now."""
+    promoted: bool
+    """`live` moved to it when it was published."""
+    promotion: str
+    """Why it did, or did not."""
+    files: dict[str, FileOut]
+
+    @classmethod
+    def of(cls, adapter: registry.Adapter, number: int) -> Self:
+        """From the registry.
+
+        Raises:
+            NotFound: The adapter has no such version.
+        """
+        version = registry.get_version(adapter, number)
+        manifest = version.manifest
+        names = sorted(alias.name for alias in adapter.aliases.values() if alias.version == number)
+        return cls(
+            adapter=adapter.name,
+            version=number,
+            ref=f"{adapter.name}:{number}",
+            backbone=BackboneRef(id=manifest.backbone, digest=manifest.backbone_digest),
+            tap=manifest.tap,
+            kind=manifest.kind,
+            method=manifest.method,
+            classes=list(manifest.classes),
+            temperature=manifest.temperature,
+            calibrated=manifest.calibrated,
+            dataset=manifest.dataset,
+            job=manifest.job,
+            seed=manifest.seed,
+            created_at=iso(version.created_at),
+            metrics=version.metrics,
+            aliases=names,
+            live=registry.LIVE in names,
+            promoted=version.promoted["live"],
+            promotion=version.promoted["reason"],
+            files={name: FileOut(**vars(file)) for name, file in manifest.files.items()},
+        )
+
+
+class AdapterSummary(_Answer):
+    """An adapter in a list."""
+
+    name: str
+    versions: int
+    latest: int
+    live: int
+    aliases: dict[str, int]
+    backbone: str
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, adapter: registry.Adapter) -> Self:
+        """From the registry."""
+        aliases = {alias.name: alias.version for alias in adapter.aliases.values()}
+        return cls(
+            name=adapter.name,
+            versions=len(adapter.versions),
+            latest=aliases[registry.LATEST],
+            live=aliases[registry.LIVE],
+            aliases=aliases,
+            backbone=adapter.versions[aliases[registry.LIVE]].manifest.backbone,
+            created_at=iso(adapter.created_at),
+            updated_at=iso(adapter.updated_at),
+        )
+
+
+class AdapterOut(_Answer):
+    """An adapter with its versions, oldest first."""
+
+    name: str
+    versions: list[VersionOut]
+    latest: int
+    live: int
+    aliases: dict[str, int]
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, adapter: registry.Adapter) -> Self:
+        """From the registry."""
+        summary = AdapterSummary.of(adapter)
+        return cls(
+            name=summary.name,
+            versions=[VersionOut.of(adapter, number) for number in adapter.versions],
+            latest=summary.latest,
+            live=summary.live,
+            aliases=summary.aliases,
+            created_at=summary.created_at,
+            updated_at=summary.updated_at,
+        )
+
+
+class AliasOut(_Answer):
+    """An alias; its ETag is in the header."""
+
+    adapter: str
+    alias: str
+    version: int
+
+
+class Prediction(_Answer):
+    """The answer to one input."""
+
+    id: str
+    label: str
+    probability: float
+    top: list[tuple[str, float]]
+    """The most probable labels, best first."""
+    truncated: bool = False
+    """The input was longer than the backbone takes, and its end was left out."""
+
+
+class PredictOut(_Answer):
+    """The answer to a call."""
+
+    adapter: str
+    """The version that answered, `name:number`."""
+    backbone: str
+    request_id: str
+    calibrated: bool
+    """False where there were too few examples to measure how sure the answers are."""
+    predictions: list[Prediction]
+
+
+class ReadyOut(_Answer):
+    """Whether this process can answer predictions."""
+
+    ready: bool
+    reason: str
+
+
+def iso(at_s: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,116 @@
+"""All settings, from `GRAFT_*` environment variables. Built once in each process's entry point and passed down.
+
+An unknown `GRAFT_*` variable stops the start: a mistyped limit must not silently be the default. (pydantic-settings
+ignores unknown environment variables even with ``extra="forbid"``, so the prefix is checked here.)
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "GRAFT_"
+FOREIGN = frozenset({"GRAFT_URL", "GRAFT_KEY"})
+"""Variables of the client, which may stand in the same environment."""
+
+
+class SettingsUnknown(ValueError):
+    """The environment has a `GRAFT_*` variable that no setting reads."""
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can choose; frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    home: Path = Path(".graft")
+    """Folder of all state: database, blobs, exported backbones, logs. Made when missing; must be on a local disk."""
+    workers: int = Field(1, ge=0, le=1)
+    """Worker processes started and supervised beside the HTTP process; 0 where workers run elsewhere."""
+    backbones: tuple[str, ...] = ("minilm-l6",)
+    """Backbones of the catalogue that are hosted from the start; the first is the default of a fit."""
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    """Host names that a request may be addressed to, and pages may call from (Host and Origin headers)."""
+    encoder_threads: int = Field(0, ge=0)
+    """Threads of one backbone's session in the HTTP process; 0 takes every core."""
+    fit_threads: int = Field(0, ge=0)
+    """Threads of a fit in the worker; 0 takes every core."""
+    max_upload_bytes: int = Field(100 * 2**20, gt=0)
+    """Largest uploaded file, in bytes."""
+    max_rows: int = Field(100_000, gt=0)
+    """Most rows in an uploaded file."""
+    max_columns: int = Field(1_000, gt=0)
+    """Most columns in an uploaded file."""
+    max_cell_chars: int = Field(20_000, gt=0)
+    """Longest text, in an upload or in a prediction, in characters."""
+    max_classes: int = Field(2_000, gt=1)
+    """Most classes of one dataset."""
+    max_body_bytes: int = Field(16 * 2**20, gt=0)
+    """Largest JSON body, in bytes."""
+    max_inputs: int = Field(1_000, gt=0)
+    """Most inputs in one prediction call."""
+    max_waiting: int = Field(20_000, gt=0)
+    """Most inputs waiting for a backbone before calls are answered 429."""
+    max_queued_jobs: int = Field(1_000, gt=0)
+    """Most jobs waiting before new ones are answered 429."""
+    max_fit_s: float = Field(600.0, gt=0)
+    """Longest that a fit may be asked to take, in seconds."""
+    fit_memory_bytes: int = Field(8 * 2**30, gt=2**29)
+    """Resident memory at which a fit is ended, in bytes."""
+    heads_bytes: int = Field(2**30, gt=0)
+    """Memory for heads held ready in the HTTP process, in bytes; the least recently used leave first."""
+    worker_timeout_s: float = Field(10.0, gt=1)
+    """Silence after which a worker is taken for dead and its job moves on, in seconds."""
+    min_free_bytes: int = Field(256 * 2**20, ge=0)
+    """Free disk under which uploads and fits are answered 507, in bytes."""
+    idempotency_ttl_s: float = Field(86_400.0, gt=0)
+    """How long an Idempotency-Key is remembered, in seconds."""
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Least severe level that is logged."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings.
+
+        Raises:
+            SettingsUnknown: A `GRAFT_*` variable that no setting reads; names the nearest one.
+            pydantic.ValidationError: A value of the wrong kind or out of its range.
+        """
+        known = {PREFIX + name.upper() for name in cls.model_fields}
+        for name in environment:
+            if name.startswith(PREFIX) and name.split("__")[0] not in known | FOREIGN:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+                raise SettingsUnknown(f"{name} is set, and no setting reads it{hint}")
+        return cls()
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the registry."""
+        return f"sqlite:///{self.home.resolve()}/registry.sqlite"
+
+    @property
+    def queue_url(self) -> str:
+        """SQLAlchemy URL of the job queue; a file of its own, so that its polling never blocks the registry."""
+        return f"sqlite:///{self.home.resolve()}/queue.sqlite"
+
+    @property
+    def backbones_dir(self) -> Path:
+        """Folder of exported backbones."""
+        return self.home.resolve() / "backbones"
+
+    @property
+    def threads_for_encoding(self) -> int:
+        """Threads of a session in the HTTP process."""
+        return self.encoder_threads or os.cpu_count() or 1
+
+    @property
+    def threads_for_fitting(self) -> int:
+        """Threads of a fit."""
+        return self.fit_threads or os.cpu_count() or 1

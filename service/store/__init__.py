@@ -1,0 +1,1 @@
+"""Artifacts on disk: content-addressed blobs, and create-only manifests."""

@@ -1,0 +1,149 @@
+"""Content-addressed blobs in a local folder.
+
+    blobs/sha256/ab/abcd...     the bytes whose sha256 is that name
+    staging/                    files that are not whole yet
+
+A blob is written to staging, fsynced, linked to its final name and its folder fsynced: after a power cut it is whole or
+it is not there. Linking never replaces, so two writers of the same bytes are harmless. (obstore's local store does not
+fsync and follows symbolic links, which is why this is ours.)
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from service.errors import ArtifactCorrupt, DiskFull, NotFound
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A stored blob: its digest (sha256, hex) and size."""
+
+    digest: str
+    size_bytes: int
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn "no space left" into the domain's word for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(
+                "There is no room left on the disk that holds this service's state; free some, then send it again."
+            ) from error
+        raise
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def create_only(path: Path, data: bytes, staging: Path) -> bool:
+    """Write a whole, durable file unless there is one; says whether this call made it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging.mkdir(parents=True, exist_ok=True)
+    temporary = staging / uuid4().hex
+    with disk_errors():
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)
+            fsync_dir(path.parent)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+    return True
+
+
+class Blobs:
+    """The blobs of one service."""
+
+    def __init__(self, home: Path, *, min_free_bytes: int = 0) -> None:
+        self._root = home / "blobs" / "sha256"
+        self._staging = home / "staging"
+        self._min_free_bytes = min_free_bytes
+
+    def path(self, digest: str) -> Path:
+        """Where the blob of that digest lies."""
+        return self._root / digest[:2] / digest
+
+    def put(self, data: bytes) -> Blob:
+        """Store bytes; storing the same bytes again changes nothing.
+
+        Raises:
+            DiskFull: There is less room than the blob and the reserve need.
+        """
+        self.check_room(len(data))
+        digest = hashlib.sha256(data).hexdigest()
+        if not self.path(digest).exists():
+            create_only(self.path(digest), data, self._staging)
+        return Blob(digest, len(data))
+
+    def get(self, digest: str) -> bytes:
+        """Read a blob, checked against its digest.
+
+        Raises:
+            NotFound: There is no such blob.
+            ArtifactCorrupt: Its bytes are not those that were written.
+        """
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"there is no blob {digest}") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ArtifactCorrupt(f"blob {digest} has other bytes than were written ({len(data)} bytes on disk)")
+        return data
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob; the caller has made sure that nothing points to it."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def check_room(self, size_bytes: int) -> None:
+        """Refuse what would leave less than the reserve.
+
+        Raises:
+            DiskFull: Too little room.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._root).free
+        if free - size_bytes < self._min_free_bytes:
+            raise DiskFull(
+                f"{free:,} bytes are free on the disk that holds this service's state and {self._min_free_bytes:,} are "
+                "kept in reserve; delete datasets or versions, or give it more room, then send it again."
+            )
+
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """A path to write an incoming file to; it is gone afterwards."""
+        self._staging.mkdir(parents=True, exist_ok=True)
+        path = self._staging / uuid4().hex
+        try:
+            with disk_errors():
+                yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def sweep_staging(self, older_than_s: float, now_s: float) -> int:
+        """Remove what crashed writers left in staging; returns how many files."""
+        left = [p for p in self._staging.glob("*") if now_s - p.stat().st_mtime > older_than_s]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)

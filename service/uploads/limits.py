@@ -1,0 +1,27 @@
+"""How large an upload, and each part of it, may be."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one upload; every reader takes them as an argument and none goes on past them."""
+
+    bytes: int = 100 * 1024 * 1024
+    """Largest file, in bytes (100 MiB)."""
+    rows: int = 100_000
+    """Most rows, the header not counted."""
+    row_chars: int = 1_000_000
+    """Longest row of a text file, in characters, all its columns together; also the longest header."""
+    columns: int = 1_000
+    """Most columns, used or not."""
+    cell_chars: int = 20_000
+    """Longest text, in characters; a row with a longer one is bad."""
+    label_chars: int = 200
+    """Longest label, in characters; a row with a longer one is bad."""
+    classes: int = 2_000
+    """Most different labels."""
+    bad_fraction: float = 0.1
+    """Largest share of bad rows, 0 to 1; above it the upload is refused."""
+    listed_problems: int = 100
+    """Most bad rows that are listed one by one; further ones are only counted."""

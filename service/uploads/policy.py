@@ -1,0 +1,104 @@
+"""What becomes of bad rows: the one policy, the same for texts, images, sounds and tables.
+
+Bad rows are listed by number and reason and left out. The upload is refused where more than a tenth of its rows is
+bad, where a class vanishes with them, or, if the caller asked to be strict, where any row is bad.
+"""
+
+from collections import Counter
+
+from models.errors import Problem
+from service.errors import UploadRefused, UploadTooLarge
+from service.uploads.limits import Limits
+
+_REMEDY = "Mend or remove the rows that are listed and send the file again."
+_SHOWN_CLASSES = 5
+_SHOWN_CHARS = 60
+
+
+class RowLedger:
+    """Keeps account of the rows of one upload while it is read, and judges it at the end.
+
+    Attributes:
+        classes: Rows kept of each class, in order of first occurrence.
+        problems: The first `limits.listed_problems` bad rows.
+        bad_count: All of them.
+    """
+
+    def __init__(self, limits: Limits, *, strict: bool) -> None:
+        self._limits = limits
+        self._strict = strict
+        self._lost: Counter[str] = Counter()
+        self.classes: Counter[str] = Counter()
+        self.problems: list[Problem] = []
+        self.bad_count = 0
+
+    def keep(self, label: str) -> None:
+        """Counts a good row.
+
+        Raises:
+            UploadTooLarge: Its class is one more than `limits.classes`.
+        """
+        self.classes[label] += 1
+        if len(self.classes) > self._limits.classes:
+            raise UploadTooLarge(
+                f"There are more than {self._limits.classes} different labels, which is the limit. "
+                "Is the label column the right one?"
+            )
+
+    def reject(self, problem: Problem, label: str | None = None) -> None:
+        """Counts a bad row; `label` is its class where that could be read."""
+        self.bad_count += 1
+        if len(self.problems) < self._limits.listed_problems:
+            self.problems.append(problem)
+        if label is not None and (label in self._lost or len(self._lost) <= self._limits.classes):
+            self._lost[label] += 1
+
+    @property
+    def total(self) -> int:
+        """Rows read, good and bad."""
+        return self.classes.total() + self.bad_count
+
+    def settle(self) -> None:
+        """Judges the upload once every row is counted.
+
+        Raises:
+            UploadRefused: No rows, too many bad ones, any bad one under `strict`, a class that vanished, or fewer
+                than two classes; `problems` lists the bad rows.
+        """
+        if not self.total:
+            raise UploadRefused("The file holds no rows below its header. Send at least two rows of two classes.")
+        if self._strict and self.bad_count:
+            raise self._refused(f"{self._bad_share()} cannot be used, and strict=true refuses any.")
+        if self.bad_count > self._limits.bad_fraction * self.total:
+            raise self._refused(f"{self._bad_share()} cannot be used; at most {self._limits.bad_fraction:.0%} may be.")
+        if vanished := [label for label in self._lost if label not in self.classes]:
+            raise self._refused(f"All rows of {_named(vanished)} are bad, so nothing of it would be left.")
+        if len(self.classes) < 2:
+            raise self._one_class()
+
+    def _bad_share(self) -> str:
+        return f"{self.bad_count} of {self.total} rows ({self.bad_count / self.total:.0%})"
+
+    def _refused(self, seen: str) -> UploadRefused:
+        first = self.problems[0]
+        message = f"{seen} The first is row {first.row}: {first.detail.rstrip('.')}. {_REMEDY}"
+        return UploadRefused(message, problems=self.problems)
+
+    def _one_class(self) -> UploadRefused:
+        label, items = next(iter(self.classes.items()))
+        rows = "1 row has" if items == 1 else f"All {items} rows have"
+        return UploadRefused(
+            f"{rows} the label {_quoted(label)}; a classifier needs at least two classes. "
+            "Add rows of another class, or name the right label column.",
+            problems=self.problems,
+        )
+
+
+def _named(labels: list[str]) -> str:
+    shown = ", ".join(_quoted(label) for label in labels[:_SHOWN_CLASSES])
+    more = f" and {len(labels) - _SHOWN_CLASSES} more" if len(labels) > _SHOWN_CLASSES else ""
+    return f"{'class' if len(labels) == 1 else 'classes'} {shown}{more}"
+
+
+def _quoted(label: str) -> str:
+    return f"'{label}'" if len(label) <= _SHOWN_CHARS else f"'{label[:_SHOWN_CHARS]}…'"

@@ -1,0 +1,100 @@
+"""Puts the HTTP process together: the application with its routes, and the state that the routes work with."""
+
+import asyncio
+import importlib.metadata
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.database.engine import migrate, open_engine
+from service.jobs import queue
+from service.routes import adapters, backbones, datasets, guard, health, jobs, predict
+from service.routes.openapi import document
+from service.routes.state import State
+from service.serving.backbones import Backbones
+from service.serving.directory import Directory
+from service.serving.heads import HeadTable
+from service.serving.prediction import Predictor
+from service.settings import Settings
+from service.store.blobs import Blobs
+
+VERSION = importlib.metadata.version("graft")
+
+
+def prepare(settings: Settings) -> None:
+    """Bring both databases to the newest schema. Several processes may call it at once."""
+    migrate(settings.database_url)
+    queue.prepare(settings.queue_url)
+
+
+def create_api() -> FastAPI:
+    """The application: routes, errors, OpenAPI document and its page (from files beside it, not from the network)."""
+    api = FastAPIOffline(title="Graft", version=VERSION, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
+    for module in (health, backbones, datasets, adapters, predict, jobs):
+        api.include_router(module.router)
+    guard.install(api)
+
+    def openapi() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            api.openapi_schema = document(api, VERSION)
+        return api.openapi_schema
+
+    api.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
+    return api
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[State]:
+    """The state of one HTTP process, with its background work, for as long as the process serves."""
+    home = settings.home.resolve()
+    engine = open_engine(settings.database_url)
+    blobs = Blobs(home, min_free_bytes=settings.min_free_bytes)
+    tables: dict[int, HeadTable] = {}
+
+    def table_of(width: int) -> HeadTable:
+        return tables.setdefault(width, HeadTable(width, settings.heads_bytes))
+
+    hosted = Backbones(
+        settings.backbones,
+        settings.backbones_dir,
+        threads=settings.threads_for_encoding,
+        max_waiting=settings.max_waiting,
+    )
+    directory = Directory(engine, blobs, table_of)
+    directory.start()
+    submitter = queue.Submitter(settings.queue_url)
+    tasks = [asyncio.create_task(hosted.prepare()), asyncio.create_task(directory.follow())]
+    try:
+        yield State(
+            settings, home, engine, blobs, submitter, hosted, directory, Predictor(directory, hosted), clock
+        )
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        hosted.close()
+        submitter.close()
+        engine.dispose()
+
+
+class OwnPages:
+    """Sends the paths that BentoML keeps for itself to our application.
+
+    BentoML matches its own health pages before a mounted application; ours say what is being waited for.
+    """
+
+    PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json"})
+
+    def __init__(self, app: ASGIApp, *, ours: ASGIApp) -> None:
+        self._app = app
+        self._ours = ours
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        mine = scope["type"] == "http" and scope["path"] in self.PATHS
+        await (self._ours if mine else self._app)(scope, receive, send)

@@ -1,0 +1,155 @@
+"""What every backbone of the catalogue does. A new entry is held to all of it without an edit here."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.base import Backbone, Card
+from models.catalog import catalog, entry
+from models.errors import WrongInput
+from models.hosted import digest_of, host, hosted, open_backbone
+
+TEXTS = [
+    "I lost my card yesterday",
+    "",
+    "What is the exchange rate for euros today, and is it the same on weekends?",
+    "Où est ma carte ? 卡在哪里 😀",
+    "card",
+    "pay " * 200,
+]
+REPOSITORY = Path(__file__).parents[2]
+
+RECORDED = {
+    "minilm-l6": (
+        (
+            "I still have not received my new card, I ordered over a week ago.",
+            [-0.042841, -0.026318, 0.039981, 0.009396],
+        ),
+        ("", [-0.118838, 0.048299, -0.002548, -0.011011]),
+        ("Où est ma carte ? 卡在哪里", [0.022935, 0.008506, 0.082871, 0.037574]),
+        ("word " * 400, [-0.008124, -0.095586, -0.038673, 0.049662]),
+    )
+}
+"""First numbers by the weights' own library (sentence-transformers 6.2.0, torch 2.13.0, CPU)."""
+
+
+@dataclass(frozen=True)
+class Hosted:
+    folder: Path
+    card: Card
+    backbone: Backbone
+
+
+def embed(backbone: Backbone, texts: list[str]) -> np.ndarray:
+    return backbone.run(backbone.prepare(texts))
+
+
+def ids_marked_by_cost() -> list:
+    return [pytest.param(e.id, marks=pytest.mark.slow if e.weights_sha256 else ()) for e in catalog().values()]
+
+
+@pytest.fixture(scope="session", params=ids_marked_by_cost())
+def it(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Hosted:
+    """One backbone, hosted once for all tests."""
+    folder = tmp_path_factory.mktemp(request.param)
+    card = host(entry(request.param), folder, lambda _stage, _share: None)
+    return Hosted(folder, card, open_backbone(folder, card.digest, threads=1))
+
+
+def test_one_unit_row_an_item(it):
+    z = embed(it.backbone, TEXTS)
+    assert z.shape == (len(TEXTS), *it.card.taps["pooled"])
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
+
+
+def test_a_row_does_not_depend_on_its_neighbours_or_on_padding(it):
+    together = embed(it.backbone, TEXTS)
+    alone = np.concatenate([embed(it.backbone, [text]) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_order_is_kept(it):
+    np.testing.assert_allclose(embed(it.backbone, TEXTS[::-1]), embed(it.backbone, TEXTS)[::-1], atol=1e-6)
+
+
+def test_different_texts_differ(it):
+    cosines = np.triu(embed(it.backbone, TEXTS) @ embed(it.backbone, TEXTS).T, k=1)
+    assert cosines.max() < 0.99
+
+
+def test_a_text_over_the_limit_is_cut_and_said_so(it):
+    limit = it.card.max_tokens
+    encoded = it.backbone.prepare(["a " * n for n in (1, 2 * limit)])
+    assert [e.truncated for e in encoded] == [False, True]
+    assert encoded[1].size == limit
+    longer = embed(it.backbone, ["a " * 2 * limit, "a " * 3 * limit])
+    np.testing.assert_allclose(longer[0], longer[1], atol=1e-6)
+
+
+def test_the_first_token_count_over_the_limit_is_where_truncation_starts(it):
+    encoded = it.backbone.prepare(["a " * n for n in range(1, it.card.max_tokens + 2)])
+    whole = [e for e in encoded if not e.truncated]
+    cut = [e for e in encoded if e.truncated]
+    assert whole == encoded[: len(whole)]
+    assert whole[-1].size in (it.card.max_tokens, it.card.max_tokens - 1)
+    assert all(e.size == it.card.max_tokens for e in cut)
+
+
+def test_no_items_give_no_rows(it):
+    assert it.backbone.prepare([]) == []
+    assert it.backbone.run([]).shape == (0, *it.card.taps["pooled"])
+
+
+@pytest.mark.parametrize("item", [None, 1, b"text", ["text"], "half \ud800"])
+def test_what_is_not_text_is_refused(it, item):
+    with pytest.raises(WrongInput, match="Item 1 "):
+        it.backbone.prepare(["text", item])
+
+
+def test_two_opens_give_the_same_numbers(it):
+    again = open_backbone(it.folder, it.card.digest, threads=1)
+    np.testing.assert_array_equal(embed(again, TEXTS), embed(it.backbone, TEXTS))
+
+
+def test_the_digest_is_stable_and_covers_the_files(it):
+    assert host(entry(it.card.id), it.folder, lambda _stage, _share: None) == it.card
+    assert hosted(it.folder) == {it.card.id: it.card}
+    assert it.backbone.card == it.card
+    assert it.card.digest == digest_of(it.card.files)
+
+
+def test_serving_loads_neither_torch_nor_transformers_nor_onnx(it):
+    program = """
+import sys
+from pathlib import Path
+from models.batching import embed
+from models.hosted import open_backbone
+backbone = open_backbone(Path(sys.argv[1]), sys.argv[2], threads=1)
+embed(backbone, ["card"])
+print(sorted({"torch", "transformers", "onnx", "onnxscript", "sentence_transformers"} & sys.modules.keys()))
+"""
+    command = [sys.executable, "-c", program, str(it.folder), it.card.digest]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("it", list(RECORDED), indirect=True)
+def test_it_gives_the_numbers_of_the_weights_own_library(it):
+    for text, first_numbers in RECORDED[it.card.id]:
+        z = embed(it.backbone, [text])[0]
+        np.testing.assert_allclose(z[: len(first_numbers)], first_numbers, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("it", list(RECORDED), indirect=True)
+def test_a_paraphrase_is_closer_than_another_subject(it):
+    question, paraphrase, other = embed(
+        it.backbone, ["How do I reset my password?", "I cannot log in, I forgot my passphrase", "Where is my parcel?"]
+    )
+    assert question @ paraphrase > question @ other + 0.2

@@ -1,0 +1,175 @@
+"""A Graft service in memory, answering as the real one does over HTTP, and ways to call it."""
+
+import json
+from collections.abc import Callable, Iterator
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from graft import Client, Retry
+from graft.cli import app, session
+
+JOB = {"id": "job_1", "kind": "adapt", "adapter": "intents", "attempts": 1, "created_at": "2026-01-01T00:00:00Z"}
+QUEUED = JOB | {"state": "queued", "stage": "", "progress": 0.0, "version": None, "error": None, "seconds": {}}
+RUNNING = QUEUED | {"state": "running", "stage": "embed", "progress": 0.5}
+DONE = QUEUED | {"state": "succeeded", "progress": 1.0, "version": 3, "seconds": {"embed": 0.4, "compare": 1.1}}
+PROBLEM = {
+    "type": "urn:graft:upload-refused",
+    "title": "Upload refused",
+    "status": 422,
+    "code": "upload-refused",
+    "detail": "3 of 20 rows are bad; at most a tenth may be.",
+    "errors": [{"detail": "the label is empty", "row": 7}],
+}
+FAILED = QUEUED | {"state": "failed", "error": PROBLEM}
+VERSION = {
+    "adapter": "intents",
+    "version": 3,
+    "ref": "intents:3",
+    "backbone": {"id": "minilm-l6", "digest": "d1"},
+    "method": {"method": "logistic", "l2": 1.0},
+    "classes": ["lost_card", "refund"],
+    "metrics": {"accuracy": 0.91, "accuracy_interval": [0.85, 0.95], "log_loss": 0.31, "ece": 0.04, "macro_f1": 0.9},
+    "aliases": ["latest", "live"],
+    "live": True,
+    "job": "job_1",
+    "from_the_future": {"unknown": 1},
+}
+ADAPTER = {"name": "intents", "latest": 3, "live": 2, "aliases": {"safe": 1}, "backbone": "minilm-l6"}
+DATASET = {
+    "id": "ds_1",
+    "name": "intents.csv",
+    "items": 20,
+    "classes": {"lost_card": 10, "refund": 10},
+    "columns": {"text": "text", "label": "label"},
+    "problems": [{"row": 4, "detail": "blank text"}],
+}
+BACKBONE = {"id": "minilm-l6", "modality": "text", "taps": {"pooled": [384]}, "state": "ready", "max_tokens": 256}
+
+
+def sse(*events: tuple[str, dict[str, Any]]) -> bytes:
+    """A stream of server-sent events."""
+    return b": keep-alive\n\n" + b"".join(f"event: {n}\ndata: {json.dumps(d)}\n\n".encode() for n, d in events)
+
+
+def form(request: httpx.Request) -> dict[str, bytes]:
+    """The parts of a multipart body, by name."""
+    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+    message = BytesParser(policy=HTTP).parsebytes(head + request.content)
+    return {
+        part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
+        for part in message.iter_parts()
+    }
+
+
+class FakeGraft:
+    """Answers by the first rule that takes a request; `requests` holds all that were made."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.stream = sse(("progress", RUNNING), ("end", DONE))
+        self.job: dict[str, Any] = DONE
+        self.refusals: list[httpx.Response | BaseException] = []
+        """Given out before any answer, one a request."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.requests.append(request)
+        if self.refusals:
+            refusal = self.refusals.pop(0)
+            if isinstance(refusal, BaseException):
+                raise refusal
+            return refusal
+        return self._answer(request.method, request.url.path, request)
+
+    def _answer(self, method: str, path: str, request: httpx.Request) -> httpx.Response:
+        known: dict[tuple[str, str], Any] = {
+            ("GET", "/readyz"): {"ready": True},
+            ("GET", "/v1/backbones"): page(BACKBONE),
+            ("GET", "/v1/datasets"): page(DATASET),
+            ("GET", "/v1/datasets/ds_1"): DATASET,
+            ("GET", "/v1/jobs"): page(DONE),
+            ("GET", "/v1/jobs/job_1"): self.job,
+            ("GET", "/v1/adapters"): page(ADAPTER | {"versions": 1}),
+            ("GET", "/v1/adapters/intents"): ADAPTER | {"versions": [VERSION]},
+            ("GET", "/v1/adapters/intents/versions/3"): VERSION,
+            ("GET", "/v1/adapters/intents/versions/3/report"): {"accuracy": 0.91, "note": "größer"},
+        }
+        if (method, path) in known:
+            return httpx.Response(200, json=known[method, path])
+        match method, path:
+            case "GET", "/v1/jobs/job_1/events":
+                return httpx.Response(200, content=self.stream, headers={"content-type": "text/event-stream"})
+            case "GET", "/v1/adapters/intents/versions/3/adapter.onnx":
+                return httpx.Response(200, content=b"\x08\x08onnx")
+            case "POST", "/v1/datasets":
+                return httpx.Response(201, json=DATASET)
+            case "POST", "/v1/adapters":
+                return httpx.Response(202, json=QUEUED, headers={"location": "/v1/jobs/job_1"})
+            case "POST", "/v1/jobs/job_1/cancel":
+                return httpx.Response(202, json=RUNNING)
+            case "PUT", "/v1/adapters/intents/aliases/live":
+                return httpx.Response(
+                    200, json={"adapter": "intents", "alias": "live", "version": 3}, headers={"etag": '"e3"'}
+                )
+            case "DELETE", "/v1/datasets/ds_1" | "/v1/adapters/intents/versions/3":
+                return httpx.Response(204)
+            case "POST", "/v1/adapters/intents/predict" | "/v1/adapters/intents:3/predict":
+                return httpx.Response(200, json=predictions(json.loads(request.content)))
+        return refusal(404, code="not-found", detail=f"There is no {path}.", request_id="req_9")
+
+
+def page(*objects: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
+    """A page of a list."""
+    return {"data": list(objects), "has_more": has_more}
+
+
+def refusal(status: int, *, headers: dict[str, str] | None = None, **problem: Any) -> httpx.Response:
+    """A problem+json answer."""
+    kind = {"content-type": "application/problem+json"}
+    return httpx.Response(status, json={"status": status} | problem, headers=kind | (headers or {}))
+
+
+def predictions(body: dict[str, Any]) -> dict[str, Any]:
+    """The label of a text is the text itself in capitals, so that a mixed-up order shows."""
+    answers = [
+        {"id": f"pr_{n}", "label": text.upper(), "probability": 0.75, "top": [[text.upper(), 0.75], ["other", 0.25]]}
+        for n, text in enumerate(body["inputs"])
+    ]
+    return {"adapter": "intents:3", "calibrated": True, "predictions": answers}
+
+
+@pytest.fixture
+def fake() -> FakeGraft:
+    return FakeGraft()
+
+
+@pytest.fixture
+def client(fake: FakeGraft) -> Iterator[Client]:
+    with Client("http://graft.test", transport=httpx.MockTransport(fake), retry=Retry(first_s=0.0)) as made:
+        yield made
+
+
+@pytest.fixture
+def run(fake: FakeGraft, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a command line against the fake service; the result has exit_code, stdout and stderr."""
+
+    def connect(url: str | None) -> Client:
+        transport = httpx.MockTransport(fake)
+        return Client(url or "http://graft.test", transport=transport, retry=Retry(first_s=0.0, attempts=2))
+
+    monkeypatch.setattr(session, "Client", connect)
+    return lambda *args, **options: CliRunner().invoke(app, list(args), catch_exceptions=False, **options)
+
+
+@pytest.fixture
+def messages() -> dict[str, Any]:
+    """What the service sends, for a test to change."""
+    return {
+        "queued": QUEUED, "running": RUNNING, "done": DONE, "failed": FAILED, "version": VERSION, "problem": PROBLEM,
+        "dataset": DATASET, "adapter": ADAPTER, "sse": sse, "form": form, "refusal": refusal, "page": page,
+    }  # fmt: skip

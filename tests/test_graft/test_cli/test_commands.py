@@ -1,0 +1,178 @@
+"""Every command that asks the service: what it shows, what it exits with, and that --json leaves stdout clean."""
+
+import json
+
+import httpx
+import pytest
+
+FIT = ("fit", "FILE", "--name", "intents")
+COMMANDS = [
+    FIT,
+    (*FIT, "--no-wait"),
+    ("fit", "ds_1", "--name", "intents"),
+    ("datasets", "list"),
+    ("datasets", "show", "ds_1"),
+    ("datasets", "upload", "FILE"),
+    ("datasets", "delete", "ds_1", "--yes"),
+    ("adapters", "list"),
+    ("adapters", "show", "intents"),
+    ("adapters", "show", "intents:3"),
+    ("adapters", "report", "intents:3"),
+    ("adapters", "alias", "intents", "live", "3"),
+    ("adapters", "onnx", "intents:3", "--out", "OUT"),
+    ("adapters", "delete", "intents:3", "--yes"),
+    ("jobs", "list"),
+    ("jobs", "show", "job_1"),
+    ("jobs", "watch", "job_1"),
+    ("jobs", "cancel", "job_1"),
+    ("backbones", "list"),
+    ("predict", "intents", "where is my card"),
+    ("predict", "intents", "TEXTS", "-o", "OUT.csv"),
+]
+
+
+@pytest.fixture
+def fill(tmp_path):
+    """Put real paths in a command's words."""
+    (tmp_path / "intents.csv").write_text("text,label\nhello,x\n")
+    (tmp_path / "texts.txt").write_text("one\ntwo\n")
+    words = {"FILE": "intents.csv", "TEXTS": "texts.txt", "OUT": "out.onnx", "OUT.csv": "out.csv"}
+    return lambda command: [str(tmp_path / words[word]) if word in words else word for word in command]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_json_is_all_there_is_on_stdout(run, fill, command):
+    result = run(*fill(command), "--json")
+    assert result.exit_code == 0, result.output
+    json.loads(result.stdout)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_person_reads_something_else(run, fill, command):
+    result = run(*fill(command))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip()
+    assert result.stderr == "", "no progress bar without a terminal"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_service_is_3(run, fake, fill, command):
+    fake.refusals = [httpx.ConnectError("refused")] * 9
+    result = run(*fill(command))
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "make serve" in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_refusal_is_1_and_shows_rows_and_the_request(run, fake, fill, messages, command):
+    fake.refusals = [httpx.Response(422, json=messages["problem"] | {"request_id": "req_1"})]
+    result = run(*fill(command))
+    assert (result.exit_code, result.stdout) == (1, "")
+    detail, row, request_id = (
+        result.stderr.index(part) for part in ("3 of 20 rows are bad", "row 7", "Request id: req_1")
+    )
+    assert detail < row < request_id
+
+
+def test_a_refusal_as_json_goes_to_stderr(run, fake, messages):
+    fake.refusals = [httpx.Response(422, json=messages["problem"] | {"request_id": "req_1"})]
+    result = run("jobs", "list", "--json")
+    assert result.stdout == ""
+    error = json.loads(result.stderr)
+    assert error["errors"] == [{"detail": "the label is empty", "row": 7}]
+    assert (error["request_id"], error["detail"]) == ("req_1", messages["problem"]["detail"])
+
+
+@pytest.mark.parametrize("command", [FIT, ("jobs", "watch", "job_1")], ids=" ".join)
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_job_that_ends_badly_is_4(run, fake, fill, messages, command, state):
+    fake.stream = messages["sse"](("end", messages["failed"] | {"state": state}))
+    result = run(*fill(command))
+    assert result.exit_code == 4
+    assert "3 of 20 rows are bad" in result.output or state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("fit", "missing.csv", "--name", "x"),
+        ("fit", "FILE", "--name", "x", "--set", "prior"),
+        ("fit", "FILE"),
+        ("predict", "intents", "missing.csv"),
+        ("predict", "intents", "TEXTS", "-o", "answers.xlsx"),
+        ("datasets", "upload", "missing.csv"),
+        ("datasets", "delete", "ds_1"),
+        ("adapters", "delete", "intents", "--yes"),
+        ("adapters", "show", "intents:x"),
+        ("jobs", "list", "--url", "localhost"),
+        ("nonsense",),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2_and_asks_nothing(run, fake, fill, command):
+    result = run(*fill(command))
+    assert result.exit_code == 2, result.output
+    assert fake.requests == []
+
+
+def test_fit_shows_what_was_made(run, fill):
+    out = run(*fill(FIT)).stdout
+    for part in ("intents:3", "91.0%  (95% interval 85.0% to 95.0%)", "0.310", "0.040", "logistic (l2 = 1.0)", "1.50"):
+        assert part in out
+
+
+def test_fit_builds_the_method_from_its_parameters(run, fake, fill, messages):
+    run(*fill(FIT), "--method", "logistic", "--set", "prior=names", "--set", "l2=0.5")
+    method = json.loads(messages["form"](fake.requests[0])["method"])
+    assert method == {"method": "logistic", "prior": "names", "l2": 0.5}
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(run, fake, fill):
+    fake.refusals = []
+    fake.stream = _Interrupting()
+    for command in (FIT, ("jobs", "watch", "job_1")):
+        result = run(*fill(command))
+        assert result.exit_code == 130
+        assert "graft jobs watch job_1" in result.stderr
+        assert "graft jobs cancel job_1" in result.stderr
+    assert not any(request.url.path.endswith("cancel") for request in fake.requests)
+
+
+class _Interrupting(httpx.SyncByteStream):
+    """A stream during which somebody presses Ctrl-C."""
+
+    def __iter__(self):
+        yield b": keep-alive\n\n"
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_during_the_upload_says_that_nothing_is_known(run, fake, fill):
+    fake.refusals = [KeyboardInterrupt()]
+    result = run(*fill(FIT))
+    assert result.exit_code == 130
+    assert "graft jobs list" in result.stderr
+
+
+def test_control_characters_never_reach_the_terminal(run, fake, messages):
+    evil = messages["dataset"] | {"name": "\x1b[2Jevil [bold]name[/]"}
+    fake.refusals = [httpx.Response(200, json=messages["page"](evil))]
+    out = run("datasets", "list").stdout
+    assert "\x1b" not in out
+    assert "[bold]name[/]" in out, "what users named is no markup"
+
+
+def test_onnx_is_written_as_sent(run, tmp_path):
+    run("adapters", "onnx", "intents@latest", "-o", str(tmp_path / "head.onnx"))
+    assert (tmp_path / "head.onnx").read_bytes() == b"\x08\x08onnx"
+
+
+def test_help_tells_the_exit_codes(run):
+    for command in ((), ("fit",), ("jobs", "watch")):
+        out = " ".join(run(*command, "--help").stdout.split())
+        assert "3 no service reached" in out
+        assert "4 the job failed or was cancelled" in out
+
+
+def test_version(run):
+    assert run("--version").stdout == "0.1.0\n"

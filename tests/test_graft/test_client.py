@@ -1,0 +1,157 @@
+"""The client against a service in memory."""
+
+import json
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from graft import Client, Dataset, Job, JobCancelled, JobFailed, Metrics, Timeout, Version
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    path = tmp_path / "intents.csv"
+    path.write_bytes(b"text,label\nwhere is my card,lost_card\n")
+    return path
+
+
+def test_fit_uploads_waits_and_returns_the_version(client, fake, csv_file, messages):
+    seen: list[Job] = []
+
+    version = client.fit(
+        csv_file, name="intents", method={"method": "logistic", "prior": "names"}, on_progress=seen.append
+    )
+
+    assert version.ref == "intents:3"
+    assert version.metrics == Metrics(0.91, (0.85, 0.95), 0.31, 0.04, 0.9)
+    assert [job.state for job in seen] == ["queued", "running", "succeeded"]
+    parts = messages["form"](fake.requests[0])
+    assert parts["file"] == csv_file.read_bytes()
+    assert json.loads(parts["method"]) == {"method": "logistic", "prior": "names"}
+    assert set(parts) == {"file", "name", "method"}, "what was left out is the service's choice"
+
+
+def test_fit_takes_pairs(client, fake, messages):
+    client.fit([("a, b", "x"), ('say "hi"', "y")], name="intents", strict=True, seed=7)
+
+    parts = messages["form"](fake.requests[0])
+    assert parts["file"] == b'text,label\r\n"a, b",x\r\n"say ""hi""",y\r\n'
+    assert (parts["strict"], parts["seed"]) == (b"true", b"7")
+
+
+def test_fit_refuses_a_row_that_is_no_pair(client, fake):
+    with pytest.raises(TypeError, match=r"Row 2 is \('b',\)"):
+        client.fit([("a", "x"), ("b",)], name="intents")
+    assert fake.requests == []
+
+
+def test_fit_names_a_dataset_that_is_there(client, fake):
+    client.fit(Dataset("ds_1"), name="intents", backbone="minilm-l6", max_seconds=30)
+
+    expected = {"name": "intents", "backbone": "minilm-l6", "method": "auto", "max_seconds": 30, "dataset": "ds_1"}
+    assert json.loads(fake.requests[0].content) == expected
+    with pytest.raises(TypeError, match="is there already"):
+        client.fit(Dataset("ds_1"), name="intents", text="body")
+
+
+def test_fit_without_waiting_returns_the_job(client, fake, csv_file):
+    job = client.fit(csv_file, name="intents", wait=False)
+
+    assert isinstance(job, Job)
+    assert (job.id, job.finished) == ("job_1", False)
+    assert len(fake.requests) == 1
+
+
+def test_fit_takes_a_version_that_is_done_at_once(client, fake, csv_file, messages):
+    fake.refusals = [httpx.Response(201, json=messages["version"])]
+
+    assert isinstance(client.fit(csv_file, name="intents"), Version)
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize(("state", "error"), [("failed", JobFailed), ("cancelled", JobCancelled)])
+def test_fit_raises_how_the_job_ended(client, fake, csv_file, messages, state, error):
+    fake.stream = messages["sse"](("end", messages["failed"] | {"state": state}))
+
+    with pytest.raises(error, match="job_1") as caught:
+        client.fit(csv_file, name="intents")
+    if error is JobFailed:
+        assert "3 of 20 rows" in str(caught.value)
+        assert caught.value.problems[0].row == 7
+
+
+def test_predict_keeps_the_order_over_several_calls_and_one_version(client, fake):
+    texts = [f"text {n}" for n in range(2001)]
+
+    answers = client.predict("intents", texts, top_k=2)
+
+    assert [a.label for a in answers] == [t.upper() for t in texts]
+    assert [len(json.loads(r.content)["inputs"]) for r in fake.requests] == [1000, 1000, 1]
+    paths = [r.url.path for r in fake.requests]
+    assert paths == ["/v1/adapters/intents/predict"] + ["/v1/adapters/intents:3/predict"] * 2
+    assert answers[0].top == (("TEXT 0", 0.75), ("other", 0.25))
+    assert (answers[0].adapter, answers[0].calibrated, answers[0].truncated) == ("intents:3", True, False)
+
+
+def test_predict_of_nothing_asks_nothing(client, fake):
+    assert client.predict("intents", []) == []
+    assert fake.requests == []
+
+
+def test_predict_refuses_a_single_string(client):
+    with pytest.raises(TypeError, match="put it in a list"):
+        client.predict("intents", "hello")
+
+
+def test_ready_waits_for_the_service(client, fake, messages):
+    preparing = httpx.Response(
+        503, json={"ready": False, "reason": "exporting minilm-l6"}, headers={"retry-after": "5"}
+    )
+    fake.refusals = [httpx.ConnectError("refused"), preparing]
+
+    client.ready(timeout_s=5)
+
+    assert len(fake.requests) == 3
+
+
+def test_ready_says_what_it_waited_for(client, fake):
+    fake.refusals = [httpx.Response(503, json={"ready": False, "reason": "exporting minilm-l6"})]
+
+    with pytest.raises(Timeout, match="exporting minilm-l6"):
+        client.ready()
+
+
+def test_the_address_comes_from_the_argument_then_the_environment(monkeypatch):
+    monkeypatch.setenv("GRAFT_URL", "http://graft.example:8080/")
+    with Client() as from_env, Client("http://other.example") as given:
+        assert (from_env.base_url, given.base_url) == ("http://graft.example:8080", "http://other.example")
+    monkeypatch.delenv("GRAFT_URL")
+    with Client() as default:
+        assert default.base_url == "http://127.0.0.1:3000"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:3000", "ftp://graft.example"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(ValueError, match="write http://host:port"):
+        Client(url)
+
+
+def test_the_key_is_sent_as_a_bearer_token(fake):
+    with Client("http://graft.test", key="s3cret", transport=httpx.MockTransport(fake)) as client:
+        client.backbones.list()
+    assert fake.requests[0].headers["authorization"] == "Bearer s3cret"
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_loopback(monkeypatch):
+    seen = SimpleNamespace(trust=[])
+    original = httpx.Client.__init__
+
+    def spy(self, *args, **options):
+        seen.trust.append(options["trust_env"])
+        original(self, *args, **options)
+
+    monkeypatch.setattr(httpx.Client, "__init__", spy)
+    for url in ("http://127.0.0.1:3000", "http://localhost:3000", "http://[::1]:3000", "https://graft.example"):
+        Client(url).close()
+    assert seen.trust == [False, False, False, True]

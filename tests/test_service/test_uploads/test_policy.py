@@ -1,0 +1,60 @@
+import pytest
+
+from models.errors import Problem
+from service.errors import UploadRefused, UploadTooLarge
+from service.uploads.limits import Limits
+from service.uploads.policy import RowLedger
+
+
+def ledger(kept: str, bad: str = "", *, strict: bool = False, **limits: float) -> RowLedger:
+    """A ledger of one-letter classes; ``?`` is a bad row whose class is not known."""
+    account = RowLedger(Limits(**limits), strict=strict)
+    for label in kept:
+        account.keep(label)
+    for row, label in enumerate(bad, start=len(kept) + 1):
+        account.reject(Problem("the text is blank", row=row), None if label == "?" else label)
+    return account
+
+
+def test_a_tenth_may_be_bad_and_not_more():
+    ledger("aaaabbbbb", "?").settle()
+    with pytest.raises(UploadRefused, match=r"2 of 11 rows \(18%\) cannot be used; at most 10%") as caught:
+        ledger("aaaabbbbb", "??").settle()
+    assert [problem.row for problem in caught.value.problems] == [10, 11]
+    assert "The first is row 10: the text is blank" in caught.value.message
+
+
+def test_strict_refuses_a_single_one():
+    ledger("ab" * 50, strict=True).settle()
+    with pytest.raises(UploadRefused, match=r"1 of 101 rows .* strict=true"):
+        ledger("ab" * 50, "?", strict=True).settle()
+
+
+def test_a_class_may_lose_rows_but_not_all():
+    ledger("ab" * 50, "ab").settle()
+    with pytest.raises(UploadRefused, match="All rows of classes 'c', 'd' are bad"):
+        ledger("ab" * 50, "cda").settle()
+
+
+def test_one_class_is_not_enough():
+    with pytest.raises(UploadRefused, match=r"All 3 rows have the label 'a'; .* at least two classes"):
+        ledger("aaa").settle()
+    with pytest.raises(UploadRefused, match="1 row has the label 'a'"):
+        ledger("a").settle()
+
+
+def test_no_rows_are_not_enough():
+    with pytest.raises(UploadRefused, match="no rows"):
+        ledger("").settle()
+
+
+def test_listed_problems_are_capped_and_all_are_counted():
+    account = ledger("ab" * 50, "?" * 9, listed_problems=4)
+    assert len(account.problems) == 4
+    assert (account.bad_count, account.total) == (9, 109)
+
+
+def test_too_many_classes_stop_the_reading():
+    assert ledger("abc", classes=3).classes == {"a": 1, "b": 1, "c": 1}
+    with pytest.raises(UploadTooLarge, match="more than 3 different labels"):
+        ledger("abcd", classes=3)
