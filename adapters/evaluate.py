@@ -87,6 +87,8 @@ def report(
     return result | {"notes": _notes(result)}
 
 
+_NEAREST_MEAN = {"method": "prototype", "prior": "none"}
+
 _NO_FIGURES: dict[str, Any] = {
     "accuracy": None,
     "accuracy_interval": None,
@@ -227,6 +229,8 @@ def _notes(result: dict[str, Any]) -> list[str]:
         )
     for name, words in (("majority", "always answering the largest class"), ("nearest_mean", "the nearest class mean")):
         baseline = result["baselines"][name]
+        if name == "nearest_mean" and result["method"] == _NEAREST_MEAN:
+            continue  # It is the baseline.
         if result["accuracy"] <= baseline["accuracy"]:
             notes.append(f"Its accuracy ({result['accuracy']:.3f}) does not beat {words} ({baseline['accuracy']:.3f}).")
         if result["log_loss"] >= baseline["log_loss"]:

@@ -150,7 +150,9 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
         raise ManifestInvalid(f"The manifest has temperature {given['temperature']}; it must be positive.")
     for name, entry in given["files"].items():
         if not isinstance(entry, dict) or {key: type(value) for key, value in entry.items()} != _FILE:
-            raise ManifestInvalid(f"File {name!r} of the manifest must have a sha256 (string) and size_bytes (integer).")
+            raise ManifestInvalid(
+                f"File {name!r} of the manifest must have a sha256 (string) and size_bytes (integer)."
+            )
 
 
 _FILE: dict[str, type] = {"sha256": str, "size_bytes": int}

@@ -76,7 +76,7 @@ def stop(child: subprocess.Popen[bytes], wait_s: float = STOP_S) -> None:
         with suppress(subprocess.TimeoutExpired):
             child.wait(wait_s)
     with suppress(ProcessLookupError):
-        None
+        os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 

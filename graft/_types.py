@@ -169,8 +169,8 @@ class Metrics(Wire):
 class Version(Wire):
     """One immutable version of an adapter.
 
-    `ref` (``name:number``) names it; `live` says that a bare name means it now; `promoted` that it went live when it was
-    published, and `promotion` why it did or did not.
+    `ref` (``name:number``) names it; `live` says that a bare name means it now; `promoted` that it went live when it
+    was published, and `promotion` why it did or did not.
     """
 
     adapter: str

@@ -46,7 +46,7 @@ def host(entry: Entry, folder: Path, on_progress: Progress) -> Card:
     Does nothing but check where it is hosted already. Safe when several processes do it at once (one exports, the
     others wait), and when one is killed at any moment (the next one starts over).
 
-    Cost: 10 s for ``minilm-l6`` the first time, 0.1 s afterwards; 0.1 s for ``fake``.
+    Cost: 12 s for ``minilm-l6`` the first time, 0.1 s afterwards; 0.1 s for ``fake``.
 
     Raises:
         ExportFailed: It cannot be exported.
@@ -63,7 +63,7 @@ def host(entry: Entry, folder: Path, on_progress: Progress) -> Card:
 def hosted(folder: Path) -> dict[str, Card]:
     """Every hosted backbone by id, from the cards alone: the big files are not read. A broken one is left out.
 
-    Cost: 0.1 ms a backbone.
+    Cost: 0.3 ms a backbone.
     """
     cards: dict[str, Card] = {}
     for pointer in sorted(folder.glob("[!.]*.json")):
@@ -82,7 +82,7 @@ def open_backbone(folder: Path, digest: str, *, threads: int) -> Backbone:
         digest: `Card.digest`.
         threads: CPU threads within one operation; 1 where one process a core serves.
 
-    Cost: 0.5 s and 110 MB for ``minilm-l6``.
+    Cost: 0.3 s and 140 MB for ``minilm-l6``.
 
     Raises:
         BackboneUnknown: No backbone with that digest is hosted here.

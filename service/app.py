@@ -1,9 +1,9 @@
 """The BentoML service: starts the worker once, and serves our application in each HTTP process.
 
-    bentoml serve service.app:Graft       (or `graft serve`)
+bentoml serve service.app:Graft       (or `graft serve`)
 
-    parent     on_deployment: databases migrated, one worker started and supervised
-    HTTP       on_startup: state opened, backbones opened as soon as they are hosted
+parent     on_deployment: databases migrated, one worker started and supervised
+HTTP       on_startup: state opened, backbones opened as soon as they are hosted
 """
 
 import atexit
@@ -74,4 +74,4 @@ class Graft:
         await self._running.aclose()
 
 
-Graft.add_asgi_middleware(OwnPages, ours=guarded)
+Graft.add_asgi_middleware(OwnPages, ours=guarded)  # type: ignore[attr-defined]  # BentoML made it a Service

@@ -230,7 +230,7 @@ class JobOut(_Answer):
         return cls(
             id=job.id,
             kind="adapt",
-            state=job.state,  # type: ignore[arg-type]  # the registry's words are these
+            state=job.state,
             stage=job.stage,
             progress=job.progress,
             adapter=job.adapter,

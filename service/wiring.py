@@ -70,9 +70,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     submitter = queue.Submitter(settings.queue_url)
     tasks = [asyncio.create_task(hosted.prepare()), asyncio.create_task(directory.follow())]
     try:
-        yield State(
-            settings, home, engine, blobs, submitter, hosted, directory, Predictor(directory, hosted), clock
-        )
+        yield State(settings, home, engine, blobs, submitter, hosted, directory, Predictor(directory, hosted), clock)
     finally:
         for task in tasks:
             task.cancel()

@@ -127,9 +127,17 @@ def method_words(version: Version) -> str:
 
 def _show_adapter(screen: Screen, adapter: Adapter) -> None:
     rows = (
-        (v.ref, v.metrics.accuracy, v.metrics.log_loss, method_words(v), ", ".join(v.aliases), v.created_at)
+        (
+            v.ref,
+            v.metrics.accuracy,
+            v.metrics.log_loss,
+            method_words(v),
+            v.backbone.get("id"),
+            ", ".join(v.aliases),
+            v.created_at,
+        )
         for v in adapter.versions
     )
-    about = {"adapter": adapter.name, "backbone": adapter.backbone, "live": adapter.live, "latest": adapter.latest}
-    versions = table(("version", "accuracy", "log loss", "method", "aliases", "created"), rows)
+    about = {"adapter": adapter.name, "live": adapter.live, "latest": adapter.latest}
+    versions = table(("version", "accuracy", "log loss", "method", "backbone", "aliases", "created"), rows)
     screen.result(adapter.raw, facts(about), "", versions)

@@ -45,7 +45,7 @@ class Screen:
             typer.echo(json.dumps(value, ensure_ascii=False))
             return
         for part in view:
-            self.out.print(cell(part) if isinstance(part, str) else part)
+            self.out.print(cell(part) if isinstance(part, str) and part else part)
 
     def note(self, text: str) -> None:
         """Say something to a person, on stderr."""

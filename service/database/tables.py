@@ -1,16 +1,27 @@
 """The tables, as SQLAlchemy Core. Times are seconds since the epoch (UTC) as floats; JSON columns hold plain values.
 
-    datasets      what was uploaded (items live in a blob)
-    jobs          what was asked for, and how far it is
-    adapters      one row a name; counts the versions so that a number is never given twice
-    versions      published versions; one job publishes one version, never two
-    aliases       movable names of versions
-    events        append-only: what serving processes follow
-    requests      Idempotency-Keys and the resource each one made
-    workers       heartbeats
+datasets      what was uploaded (items live in a blob)
+jobs          what was asked for, and how far it is
+adapters      one row a name; counts the versions so that a number is never given twice
+versions      published versions; one job publishes one version, never two
+aliases       movable names of versions
+events        append-only: what serving processes follow
+requests      Idempotency-Keys and the resource each one made
+workers       heartbeats
 """
 
-from sqlalchemy import JSON, Column, Float, ForeignKeyConstraint, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -91,9 +102,7 @@ aliases = Table(
     Column("alias", String(64), primary_key=True),
     Column("version", Integer, nullable=False),
     Column("revision", Integer, nullable=False, comment="the ETag: one more at each switch"),
-    ForeignKeyConstraint(
-        ["tenant", "name", "version"], ["versions.tenant", "versions.name", "versions.number"]
-    ),
+    ForeignKeyConstraint(["tenant", "name", "version"], ["versions.tenant", "versions.name", "versions.number"]),
 )
 
 events = Table(

@@ -48,7 +48,8 @@ class Adapting:
             while True:
                 job = jobs.get(self._engine, None, job_id)
                 if job.attempts >= MAX_ATTEMPTS:
-                    return self._give_up(job)
+                    self._give_up(job)
+                    return None
                 if job.cancel_at is not None:
                     jobs.end_cancelled(self._engine, job_id, self._clock())
                     return None
@@ -110,12 +111,13 @@ class Adapting:
 
     def _reporter(self, job_id: str) -> Callable[[str, float], None]:
         """Note progress, at most every `REPORT_EVERY_S` within one stage: each note is a durable write."""
-        last = {"stage": "", "at": 0.0}
+        last_stage, last_s = "", 0.0
 
         def report(stage: str, progress: float) -> None:
+            nonlocal last_stage, last_s
             now_s = self._clock()
-            if stage != last["stage"] or now_s - float(last["at"]) >= REPORT_EVERY_S:
-                last.update(stage=stage, at=now_s)
+            if stage != last_stage or now_s - last_s >= REPORT_EVERY_S:
+                last_stage, last_s = stage, now_s
                 jobs.report(self._engine, job_id, stage, round(progress, 3))
 
         return report

@@ -58,7 +58,9 @@ def main() -> None:
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
     end_with_parent()
-    fitting = Fitting(Blobs(settings.home.resolve()), settings.backbones_dir, settings.threads_for_fitting, time.monotonic)
+    fitting = Fitting(
+        Blobs(settings.home.resolve()), settings.backbones_dir, settings.threads_for_fitting, time.monotonic
+    )
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")

@@ -16,15 +16,15 @@ PAGE_BYTES = 4096
 _logger = logging.getLogger(__name__)
 
 
-class ChildDied(Exception):  # noqa: N818  # a fact, not a fault of the caller
+class ChildDied(Exception):  # a fact, not a fault of the caller
     """The child ended without an answer."""
 
 
-class Stopped(Exception):  # noqa: N818  # a fact, not a fault
+class Stopped(Exception):  # a fact, not a fault
     """The child was killed because somebody asked for it; the message says why."""
 
 
-class Failed(Exception):  # noqa: N818  # the domain error behind it is in `problem`
+class Failed(Exception):  # the domain error behind it is in `problem`
     """The command cannot be done; `problem` is the problem object."""
 
     def __init__(self, problem: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ class Fitter:
     def _start(self) -> None:
         self._unread = 0
         self._lines = queue.SimpleQueue()
-        self._process = subprocess.Popen(  # noqa: S603  # our own module
+        self._process = subprocess.Popen(  # our own module
             [sys.executable, "-m", "service.jobs.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

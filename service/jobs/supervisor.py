@@ -53,7 +53,7 @@ class Supervisor:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                self._process = subprocess.Popen(self._command, cwd=Path(__file__).parents[2])  # noqa: S603
+                self._process = subprocess.Popen(self._command, cwd=Path(__file__).parents[2])
             started = time.monotonic()
             code = self._process.wait()
             if self._stopping.is_set():

@@ -1,6 +1,6 @@
 """The worker process: hosts backbones, runs jobs, says that it is alive, and looks after jobs that nobody works on.
 
-    python -m service.jobs.worker      (or `graft worker`; `graft serve` starts one beside the HTTP process)
+python -m service.jobs.worker      (or `graft worker`; `graft serve` starts one beside the HTTP process)
 """
 
 import argparse
@@ -47,9 +47,7 @@ class WorkerProcess:
         self._adapting = Adapting(self._engine, home, self._fitter, time.time)
         self._worker = workers.Worker(new_id("wk", time.time()), socket.gethostname(), os.getpid())
         self._queue = queue.Submitter(settings.queue_url)
-        self._runner = queue.Runner(
-            settings.queue_url, self._worker.id, self._adapting.fit, self._adapting.publish
-        )
+        self._runner = queue.Runner(settings.queue_url, self._worker.id, self._adapting.fit, self._adapting.publish)
         self._stop = threading.Event()
 
     def run(self) -> None:

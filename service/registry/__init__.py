@@ -1,1 +1,1 @@
-"""What the service knows: datasets, jobs, adapters, and the requests that made them. SQL lives here and nowhere else."""
+"""What the service knows: datasets, jobs, adapters, and the requests that made them. All SQL lives here."""

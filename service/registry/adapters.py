@@ -210,9 +210,7 @@ def get(engine: Engine, tenant: str, name: str) -> Adapter:
 
 def _load(connection: Connection, row: Row[Any]) -> Adapter:
     found = connection.execute(
-        select(versions)
-        .where(versions.c.tenant == row.tenant, versions.c.name == row.name)
-        .order_by(versions.c.number)
+        select(versions).where(versions.c.tenant == row.tenant, versions.c.name == row.name).order_by(versions.c.number)
     )
     names = connection.execute(
         select(aliases).where(aliases.c.tenant == row.tenant, aliases.c.name == row.name).order_by(aliases.c.alias)
@@ -294,16 +292,14 @@ def remove_version(engine: Engine, home: Path, blobs: Blobs, tenant: str, name: 
     held = [a.name for a in adapter.aliases.values() if a.version == number and a.name != LATEST]
     if others and held:
         raise Conflict(
-            f"Version {name}:{number} is what alias {', '.join(held)} points to; "
-            f"PUT /v1/adapters/{name}/aliases/{held[0]} another version first (there are {', '.join(map(str, others))})."
+            f"Version {name}:{number} is what alias {', '.join(held)} points to; PUT another version "
+            f"to /v1/adapters/{name}/aliases/{held[0]} first (there are {', '.join(map(str, others))})."
         )
     with writing(engine) as connection:
         mine = (aliases.c.tenant == tenant, aliases.c.name == name)
         connection.execute(delete(aliases).where(*mine, aliases.c.version == number))
         connection.execute(
-            delete(versions).where(
-                versions.c.tenant == tenant, versions.c.name == name, versions.c.number == number
-            )
+            delete(versions).where(versions.c.tenant == tenant, versions.c.name == name, versions.c.number == number)
         )
         if others and adapter.aliases[LATEST].version == number:
             _switch(connection, tenant, name, LATEST, max(others))

@@ -66,9 +66,7 @@ def add(engine: Engine, dataset: Dataset, key: requests.Key | None = None) -> tu
     """Register a dataset; one with the same fingerprint is returned instead. Says whether it is new."""
     with writing(engine) as connection:
         same = connection.execute(
-            select(datasets).where(
-                datasets.c.tenant == dataset.tenant, datasets.c.fingerprint == dataset.fingerprint
-            )
+            select(datasets).where(datasets.c.tenant == dataset.tenant, datasets.c.fingerprint == dataset.fingerprint)
         ).one_or_none()
         if same is None:
             connection.execute(insert(datasets).values(**vars(dataset)))

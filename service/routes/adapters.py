@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -131,9 +131,8 @@ def _enqueue(
     if isinstance(body, AdaptRequest):
         dataset = datasets.get(state.engine, tenant, body.dataset)
     else:
-        assert file is not None  # noqa: S101  # a form without a file has been refused
         meta = DatasetMeta(text=body.text, label=body.label, strict=body.strict)
-        dataset, _ = store_upload(state, tenant, file, meta)
+        dataset, _ = store_upload(state, tenant, cast(UploadFile, file), meta)
     state.blobs.check_room(0)
     now_s = state.clock()
     job = jobs.Job(
@@ -187,9 +186,7 @@ def show_version(state: Graft, tenant: Tenant, name: str, number: Number) -> Ver
     return VersionOut.of(adapters.get(state.engine, tenant, name), number)
 
 
-@router.delete(
-    "/{name}/versions/{number}", status_code=204, summary="Delete a version", responses=problems(404, 409)
-)
+@router.delete("/{name}/versions/{number}", status_code=204, summary="Delete a version", responses=problems(404, 409))
 def delete_version(state: Graft, tenant: Tenant, name: str, number: Number) -> None:
     """Delete a version and its files; its number is never given again. The last version takes the adapter with it."""
     adapters.remove_version(state.engine, state.home, state.blobs, tenant, name, number, state.clock())
@@ -228,9 +225,7 @@ def onnx(state: Graft, tenant: Tenant, name: str, number: Number) -> Response:
     return Response(data, media_type="application/octet-stream", headers=headers)
 
 
-@router.get(
-    "/{name}/aliases/{alias}", response_model=AliasOut, summary="Show an alias", responses=problems(404)
-)
+@router.get("/{name}/aliases/{alias}", response_model=AliasOut, summary="Show an alias", responses=problems(404))
 def show_alias(state: Graft, tenant: Tenant, name: str, alias: Alias, response: Response) -> AliasOut:
     """Where an alias points; its ETag goes into `If-Match` of the switch."""
     adapter = adapters.get(state.engine, tenant, name)
@@ -263,5 +258,3 @@ def set_alias(
     state.directory.refresh()
     response.headers["ETag"] = switched.etag
     return AliasOut(adapter=name, alias=alias, version=switched.version)
-
-

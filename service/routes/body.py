@@ -90,9 +90,7 @@ def _sentence(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         return f"there is no such field; known are {', '.join(sorted(model.model_fields))}"
     if item["type"] == "string_pattern_mismatch" and item["loc"][-1:] == ("name",):
-        return (
-            "a name has 1 to 64 lower-case letters, digits, '.', '_' and '-', and begins and ends with a letter or digit"
-        )
+        return "a name is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins and ends with a letter or digit"
     return str(item["msg"])
 
 

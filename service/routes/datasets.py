@@ -2,10 +2,9 @@
 
 import asyncio
 import hashlib
-import io
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -80,7 +79,7 @@ def _suffix(filename: str) -> str:
     return Path(filename).suffix.lower()
 
 
-def _spool(source: io.IOBase, path: Path) -> str:
+def _spool(source: BinaryIO, path: Path) -> str:
     """Copy an upload to disk; returns its sha256."""
     source.seek(0)
     with path.open("wb") as target:
@@ -111,7 +110,7 @@ def _meta(fields: dict[str, str]) -> DatasetMeta:
     unknown = set(fields) - {"meta"}
     if unknown:
         raise BodyInvalid(
-            f"The form has the field {sorted(unknown)[0][:100]!r}; it takes 'file' and 'meta' (JSON with name, text, "
+            f"The form has the field {min(unknown)[:100]!r}; it takes 'file' and 'meta' (JSON with name, text, "
             "label, strict)."
         )
     try:
@@ -133,7 +132,10 @@ Upload = Annotated[tuple[UploadFile, dict[str, str]], Depends(_reading)]
     status_code=201,
     response_model=DatasetOut,
     summary="Upload labelled items",
-    responses={200: {"model": DatasetOut, "description": "The same upload is here already"}, **problems(400, 413, 415, 422, 429, 507)},
+    responses={
+        200: {"model": DatasetOut, "description": "The same upload is here already"},
+        **problems(400, 413, 415, 422, 429, 507),
+    },
     openapi_extra=form_with_file(meta="JSON text: name, modality, text, label, strict."),
 )
 async def upload(

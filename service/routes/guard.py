@@ -1,9 +1,10 @@
-"""What stands around every route: ids, who may call, and errors as problems. Pure ASGI, so that streams stay streams."""
+"""What stands around every route: ids, who may call, errors as problems. Pure ASGI: streams stay streams."""
 
 import ipaddress
 import logging
 import re
 from http import HTTPStatus
+from typing import cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,12 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.errors import GraftError, InternalError, Problem
+from models.errors import GraftError, InputError, InternalError, Problem
 from service.errors import (
     RETRY_AFTER_S,
     BodyInvalid,
     HostRefused,
-    InputError,
     MethodNotAllowed,
     NotFound,
     NotReady,
@@ -116,31 +116,30 @@ def _id(request: Request) -> str:
 
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GraftError)  # noqa: S101  # registered for it
     if isinstance(error, InternalError):
         _logger.error("internal error", exc_info=error, extra={"request": _id(request)})
-    return render(error, _id(request))
+    return render(cast(GraftError, error), _id(request))
 
 
 async def _on_parameters(request: Request, error: Exception) -> Response:
     """A path, query or header parameter that is wrong."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for it
-    found = [Problem(f"{'.'.join(map(str, item['loc']))}: {item['msg']}") for item in error.errors()]
+    items = cast(RequestValidationError, error).errors()
+    found = [Problem(f"{'.'.join(map(str, item['loc']))}: {item['msg']}") for item in items]
     listed = "; ".join(item.detail for item in found[:3])
     return render(BodyInvalid(f"A parameter of the request cannot be used: {listed}.", problems=found), _id(request))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     """What the router itself refuses."""
-    assert isinstance(error, HTTPException)  # noqa: S101  # registered for it
+    refused = cast(HTTPException, error)
     what = f"{request.method} {request.url.path[:200]}"
-    if error.status_code == HTTPStatus.NOT_FOUND:
+    if refused.status_code == HTTPStatus.NOT_FOUND:
         return render(NotFound(f"There is no {what}; see /docs."), _id(request))
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+    if refused.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         response = render(MethodNotAllowed(f"{what} is not possible; see /docs for what is."), _id(request))
-        response.headers.update(error.headers or {})
+        response.headers.update(refused.headers or {})
         return response
-    return render(InputError(f"{what}: {error.detail}"), _id(request))
+    return render(InputError(f"{what}: {refused.detail}"), _id(request))
 
 
 async def _on_database(request: Request, error: Exception) -> Response:

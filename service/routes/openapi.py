@@ -59,7 +59,8 @@ def document(app: FastAPI, version: str) -> dict[str, Any]:
     """The whole document."""
     made = get_openapi(title="Graft", version=version, description=DESCRIPTION, routes=app.routes)
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
-    for model in (*BODIES, ProblemOut):
+    models: tuple[type[BaseModel], ...] = (*BODIES, ProblemOut)
+    for model in models:
         _add(schemas, model.__name__, model.model_json_schema(ref_template=REFERENCE))
     _add(schemas, "Method", TypeAdapter(AnyMethod).json_schema(ref_template=REFERENCE))
     return made

@@ -50,5 +50,7 @@ def _check_inputs(inputs: list[str], settings: Settings) -> None:
         raise BodyInvalid(
             f"Input {long[0]} has {len(inputs[long[0]]):,} characters, the limit is {settings.max_cell_chars:,}; "
             "shorten it, the backbone reads only its beginning.",
-            problems=[Problem(f"at most {settings.max_cell_chars:,} characters", pointer=f"/inputs/{i}") for i in long[:100]],
+            problems=[
+                Problem(f"at most {settings.max_cell_chars:,} characters", pointer=f"/inputs/{i}") for i in long[:100]
+            ],
         )

@@ -39,7 +39,7 @@ class _Call:
 
 
 class Encoder:
-    """Batches the items of all callers over one backbone. Made and used in an event loop; the session runs in a thread."""
+    """Batches the items of all callers over one backbone; the session runs in a thread of its own."""
 
     def __init__(self, backbone: Backbone, *, max_waiting: int) -> None:
         self.backbone = backbone

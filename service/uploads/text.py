@@ -4,15 +4,17 @@ sniff -> reader -> columns -> (row by row) cells -> policy -> quality
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from models.errors import Problem
 from service.uploads.cells import Bad, as_label, as_text
 from service.uploads.columns import Choice, choose
 from service.uploads.delimited import read_delimited
 from service.uploads.encoding import check_utf8
+from service.uploads.isolated import run_isolated
 from service.uploads.jsonarray import read_json_array
 from service.uploads.jsonlines import read_json_lines
 from service.uploads.limits import Limits
@@ -73,6 +75,16 @@ def read_text(
         UploadTooLarge: It, or a part of it, is over a limit.
         UploadRefused: It was read and cannot be learned from: columns, bad rows, classes.
     """
+    if sniff(path, filename, limits) != "parquet":
+        return read_text_here(path, filename, text=text, label=label, strict=strict, limits=limits)
+    request = {"path": str(path), "filename": filename, "text": text, "label": label, "strict": strict}
+    return _from_json(run_isolated("service.uploads.text_child", {**request, "limits": asdict(limits)}))
+
+
+def read_text_here(
+    path: Path, filename: str, *, text: str | None, label: str | None, strict: bool, limits: Limits
+) -> TextItems:
+    """`read_text` in this process, Parquet included: for the child process, and for files that are trusted."""
     table = _open(path, filename, limits)
     choice = _choice(table, text, label)
     ledger = RowLedger(limits, strict=strict)
@@ -84,6 +96,13 @@ def read_text(
             items.take(record, choice, ledger, limits)
     ledger.settle()
     return items.finish(table, choice, ledger)
+
+
+def _from_json(reply: dict[str, Any]) -> TextItems:
+    """What `asdict` made of `TextItems`, put together again."""
+    bad = tuple(Problem(**problem) for problem in reply["bad"])
+    columns = {name: tuple(reply[name]) for name in ("texts", "labels", "rows")}
+    return TextItems(**{**reply, **columns, "bad": bad})
 
 
 def _open(path: Path, filename: str, limits: Limits) -> Table:

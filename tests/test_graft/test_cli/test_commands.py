@@ -53,6 +53,7 @@ def test_a_person_reads_something_else(run, fill, command):
     result = run(*fill(command))
     assert result.exit_code == 0, result.output
     assert result.stdout.strip()
+    assert "-" not in result.stdout.splitlines(), "parts are set apart by an empty line"
     assert result.stderr == "", "no progress bar without a terminal"
 
 

@@ -9,6 +9,7 @@ from service.errors import UploadRefused, UploadTooLarge, UploadUnreadable
 from service.uploads import parquet
 from service.uploads.limits import Limits
 from service.uploads.parquet import read_parquet
+from service.uploads.parquet_values import values
 from service.uploads.rows import Record, Row
 
 SMALL = Limits(bytes=100_000, rows=5_000, cell_chars=100)
@@ -18,6 +19,19 @@ def records(path: Path, columns: dict[str, object], limits: Limits = SMALL, **op
     pq.write_table(pa.table(columns), path, **options)
     table = read_parquet(path, limits)
     return list(table.rows(table.columns))
+
+
+@pytest.fixture
+def batch_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of every array that is decoded."""
+    seen: list[int] = []
+
+    def measuring(array: pa.Array, limits: Limits) -> object:
+        seen.append(array.nbytes)
+        return values(array, limits)
+
+    monkeypatch.setattr(parquet, "values", measuring)
+    return seen
 
 
 @pytest.fixture
@@ -57,10 +71,11 @@ def test_a_huge_footer_is_not_decoded(path: Path, monkeypatch: pytest.MonkeyPatc
         records(path, {"text": ["a"]})
 
 
-def test_one_long_value_behind_a_dictionary_is_never_repeated(path: Path):
+def test_one_long_value_behind_a_dictionary_is_never_repeated(path: Path, batch_bytes: list[int]):
     bomb = pa.DictionaryArray.from_arrays(pa.array([0] * 5_000, pa.int32()), pa.array(["x" * 50_000]))
     found = records(path, {"text": bomb}, compression="zstd", store_schema=False)
     assert path.stat().st_size < 5_000
+    assert 50_000 < max(batch_bytes) < 2 * SMALL.bytes
     assert found[4_999] == Problem("a cell is longer than 100 characters, which is the limit", row=5_000)
 
 
@@ -76,10 +91,11 @@ def test_pages_that_inflate_are_refused_before_they_do(path: Path, monkeypatch: 
         records(path, {"text": ["x" * 90] * 4_000}, use_dictionary=False, compression="zstd")
 
 
-def test_shared_prefixes_are_read_in_small_batches(path: Path):
+def test_shared_prefixes_are_read_in_small_batches(path: Path, batch_bytes: list[int]):
     encoding = {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}}
     found = records(path, {"text": ["x" * 60_000] * 30}, **encoding)
     assert path.stat().st_size < 10_000
+    assert 50_000 < max(batch_bytes) < 2 * SMALL.bytes
     assert len(found) == 30
     assert all(isinstance(record, Problem) for record in found)
 

@@ -38,7 +38,7 @@ def test_pages_of_a_real_file_add_up_to_what_its_footer_says(tmp_path: Path, ver
         b"\x1f",  # an unknown type
         b"\x15" + b"\xff" * 20,  # a number that does not end
         b"\x48\xff\xff\xff\x7f",  # a string that leads out of the file
-        b"\x4c\x1c" * 40,  # nested too deeply
+        b"\x4c" + b"\x1c" * 5_000,  # nested too deeply
         b"\x15",  # breaks off
     ],
 )

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from adapters.calibrate import fit_temperature, nll_by_row
+
+
+def drawn(temperature, n=4000, k=5, seed=0):
+    """Scores, and labels drawn from softmax(scores / temperature)."""
+    rng = np.random.default_rng(seed)
+    scores = 3 * rng.standard_normal((n, k))
+    p = np.exp(scores / temperature)
+    p /= p.sum(axis=1, keepdims=True)
+    return scores.astype(np.float32), np.array([rng.choice(k, p=row) for row in p])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_it_finds_the_temperature_that_made_the_labels(temperature):
+    assert fit_temperature(*drawn(temperature)) == pytest.approx(temperature, rel=0.1)
+
+
+def test_it_is_where_the_smoothed_loss_is_lowest():
+    scores, y = drawn(1.5, n=60)
+    targets = np.full(scores.shape, 1 / 62 / 4)
+    targets[np.arange(60), y] = 1 - 1 / 62
+
+    def loss(t):
+        log_p = scores / t - np.log(np.exp(scores / t).sum(axis=1, keepdims=True))
+        return -(targets * log_p).sum()
+
+    grid = np.linspace(0.5, 4, 2000)
+    assert fit_temperature(scores, y) == pytest.approx(grid[np.argmin([loss(t) for t in grid])], rel=5e-3)
+
+
+def test_scores_that_are_always_right_do_not_ask_for_certainty():
+    scores = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    p = np.exp(-nll_by_row(scores, np.array([0, 1, 2, 0, 1, 2]), fit_temperature(scores, np.array([0, 1, 2, 0, 1, 2]))))
+    # Six rows without an error: Laplace says one in eight.
+    np.testing.assert_allclose(p, 7 / 8, atol=1e-3)
+
+
+def test_scaling_the_scores_scales_the_temperature():
+    scores, y = drawn(1.0, n=300)
+    assert fit_temperature(100 * scores, y) == pytest.approx(100 * fit_temperature(scores, y), rel=1e-3)
+
+
+@pytest.mark.parametrize("scores", [np.zeros((0, 3)), np.zeros((4, 3)), np.full((4, 3), 7.0)])
+def test_scores_that_say_nothing_give_one(scores):
+    assert fit_temperature(scores.astype(np.float32), np.zeros(len(scores), np.int64)) == 1.0
+
+
+def test_scores_that_are_wrong_give_near_chance():
+    y = np.arange(60) % 3
+    scores = np.eye(3, dtype=np.float32)[(y + 1) % 3]
+    loss = nll_by_row(scores, y, fit_temperature(scores, y)).mean()
+    assert loss == pytest.approx(np.log(3), abs=0.01)

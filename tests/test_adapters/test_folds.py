@@ -1,0 +1,60 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.base import Task
+from adapters.folds import NEVER, stratified_folds
+
+
+def task_of(y, groups, seed=0):
+    y, groups = np.array(y), np.array(groups)
+    _, y = np.unique(y, return_inverse=True)
+    classes = tuple(map(str, range(y.max() + 1)))
+    return Task(np.zeros((len(y), 1), np.float32), y, classes, groups, seed=seed)
+
+
+def test_a_class_is_spread_over_min_n_k_folds():
+    y = [0] * 7 + [1] * 3 + [2] * 1
+    folds = stratified_folds(task_of(y, range(11)))
+    assert len(set(folds[:7])) == 5
+    assert len(set(folds[7:10])) == 3
+    assert folds[10] == NEVER
+
+
+def test_a_single_example_class_does_not_lower_the_number_of_folds():
+    y = [0] * 5 + [1] * 5 + [2]
+    assert sorted(set(stratified_folds(task_of(y, range(11))))) == [NEVER, 0, 1, 2, 3, 4]
+
+
+def test_a_class_that_is_one_group_stays_in_training():
+    folds = stratified_folds(task_of([0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 0, 0, 1, 2, 3, 4, 5, 6]))
+    assert set(folds[:3]) == {NEVER}
+    assert NEVER not in folds[3:]
+
+
+def test_nothing_is_held_out_where_only_one_class_could_be():
+    assert set(stratified_folds(task_of([0, 0, 0, 1], range(4)))) == {NEVER}
+    assert set(stratified_folds(task_of([0, 1, 2], range(3)))) == {NEVER}
+
+
+def test_folds_are_even():
+    folds = stratified_folds(task_of(np.repeat(np.arange(7), 3), range(21)))
+    assert np.bincount(folds).tolist() == [7, 7, 7]
+
+
+def test_the_seed_decides():
+    y = np.repeat(np.arange(4), 10)
+    first, again, other = (stratified_folds(task_of(y, range(40), seed)) for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=2, max_size=40), st.integers(0, 5))
+def test_groups_stay_together_and_every_class_stays_in_training(rows, seed):
+    task = task_of([label for label, _ in rows], [group for _, group in rows], seed)
+    folds = stratified_folds(task)
+    for group in set(task.groups):
+        assert len(set(folds[task.groups == group])) == 1
+    for fold in set(folds) - {NEVER}:
+        assert set(task.y[folds != fold]) == set(task.y)

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from adapters.linalg import class_means, log_softmax, mean_squared_norm, row_weights, thin_svd, unit_rows
+
+
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30), (9, 9)])
+def test_thin_svd_puts_the_matrix_together_again(shape):
+    x = np.random.default_rng(0).standard_normal(shape)
+    u, squared, v = thin_svd(x)
+    np.testing.assert_allclose(u * np.sqrt(squared) @ v.T, x, atol=1e-9)
+    np.testing.assert_allclose(v.T @ v, np.eye(len(squared)), atol=1e-6)
+
+
+def test_thin_svd_leaves_out_what_carries_nothing():
+    x = np.random.default_rng(0).standard_normal((30, 2)) @ np.ones((2, 8))
+    assert [a.shape for a in thin_svd(x)] == [(30, 1), (1,), (8, 1)]
+    assert [a.shape for a in thin_svd(np.zeros((5, 3)))] == [(5, 0), (0,), (3, 0)]
+
+
+def test_class_means_are_means_of_each_class():
+    z = np.array([[1, 1], [3, 3], [5, 7]], np.float32)
+    np.testing.assert_allclose(class_means(z, np.array([1, 1, 0]), 2), [[5, 7], [2, 2]])
+
+
+def test_balanced_weights_give_each_class_the_same_sum():
+    y = np.array([0, 0, 0, 1])
+    weights = row_weights(y, 2, balanced=True)
+    assert weights[:3].sum() == pytest.approx(weights[3]) == pytest.approx(2)
+    assert row_weights(y, 2, balanced=False).tolist() == [1, 1, 1, 1]
+
+
+def test_mean_squared_norm_is_one_for_unit_rows_and_for_nothing():
+    assert mean_squared_norm(np.array([[3, 4], [0, 5]], np.float32)) == pytest.approx(25)
+    assert mean_squared_norm(np.zeros((2, 2), np.float32)) == 1
+
+
+def test_unit_rows_leave_a_zero_row():
+    np.testing.assert_allclose(unit_rows(np.array([[3.0, 4], [0, 0]])), [[0.6, 0.8], [0, 0]])
+
+
+def test_log_softmax_survives_large_scores():
+    np.testing.assert_allclose(log_softmax(np.array([[1e4, 0.0], [0, 0]])), [[0, -1e4], [np.log(0.5)] * 2])

@@ -1,0 +1,167 @@
+"""The whole HTTP process without BentoML, on the fake backbone, with a worker in a thread of the same process.
+
+`client` is the application as a caller sees it. `hold` makes fits wait, so that a test can look at a job under way.
+"""
+
+import asyncio
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from models.catalog import entry
+from models.hosted import host
+from service.jobs.adapting import Adapting
+from service.jobs.child import failure
+from service.jobs.fit import Fitting, Order
+from service.jobs.fitter import Failed, Fitter, Stopped
+from service.routes.guard import Guard
+from service.routes.state import State
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.wiring import create_api, prepare, running
+
+WORDS = {
+    "refund": ["money back please", "refund my order", "i want my money back", "return the payment to me"],
+    "delivery": ["where is my parcel", "parcel not delivered", "when does my parcel come", "the parcel is late"],
+    "password": ["forgot my password", "password reset link", "new password please", "password does not work"],
+}
+
+
+def csv_of(rows: dict[str, list[str]]) -> bytes:
+    """Labelled texts as CSV."""
+    return ("text,label\n" + "".join(f'"{text}",{label}\n' for label, texts in rows.items() for text in texts)).encode()
+
+
+class InlineFitter(Fitter):
+    """Fits in this process, on the thread that asks."""
+
+    def __init__(self, fitting: Fitting, hold: threading.Event) -> None:
+        super().__init__(memory_bytes=2**40)
+        self._fitting = fitting
+        self._hold = hold
+
+    def run(
+        self, command: dict[str, Any], on_progress: Callable[[str, float], None], why_stop: Callable[[], str | None]
+    ) -> dict[str, Any]:
+        on_progress("embed", 0.1)
+        while not self._hold.wait(0.02):
+            if (reason := why_stop()) is not None:
+                raise Stopped(reason)
+        try:
+            return asdict(self._fitting.run(Order(**command["order"]), on_progress))
+        except Exception as error:
+            raise Failed(failure(error)) from error
+
+
+class InlineQueue:
+    """Runs each job in a thread of its own, one at a time."""
+
+    def __init__(self, adapting: Adapting) -> None:
+        self._adapting = adapting
+        self._one = threading.Lock()
+        self.threads: list[threading.Thread] = []
+        self.cancelled: list[str] = []
+
+    def submit(self, job_id: str) -> None:
+        thread = threading.Thread(target=self._work, args=(job_id,))
+        thread.start()
+        self.threads.append(thread)
+
+    def cancel(self, job_id: str) -> None:
+        self.cancelled.append(job_id)
+
+    def _work(self, job_id: str) -> None:
+        with self._one:
+            outcome = self._adapting.fit(job_id)
+            if outcome is not None:
+                self._adapting.publish(job_id, outcome)
+
+
+@pytest.fixture(scope="session")
+def backbones_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake backbone, hosted once."""
+    folder = tmp_path_factory.mktemp("backbones")
+    host(entry("fake"), folder, lambda stage, share: None)
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, backbones_dir: Path) -> Settings:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "backbones").symlink_to(backbones_dir)
+    return Settings(home=home, backbones=("fake",), fit_threads=1, encoder_threads=1, min_free_bytes=0)
+
+
+@pytest.fixture
+def hold() -> threading.Event:
+    """Fits go on while it is set; a test clears it to keep them waiting."""
+    event = threading.Event()
+    event.set()
+    return event
+
+
+class Service:
+    """A client on a running state."""
+
+    def __init__(self, client: TestClient, state: State, queue: InlineQueue) -> None:
+        self.client = client
+        self.state = state
+        self.queue = queue
+
+    def upload(self, data: bytes | None = None, filename: str = "intents.csv", **form: str) -> Any:
+        return self.client.post("/v1/datasets", files={"file": (filename, csv_of(WORDS) if data is None else data)}, data=form)
+
+    def adapt(self, name: str = "intents", wait: float = 30, **form: Any) -> Any:
+        files = {"file": ("intents.csv", csv_of(WORDS))}
+        return self.client.post(f"/v1/adapters?wait={wait}", files=files, data={"name": name, **form})
+
+    def predict(self, ref: str, *inputs: Any, **more: Any) -> Any:
+        return self.client.post(f"/v1/adapters/{ref}/predict", json={"inputs": list(inputs), **more})
+
+    def wait(self, job_id: str, *states: str, timeout_s: float = 20) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            job = self.client.get(f"/v1/jobs/{job_id}").json()
+            if job["state"] in states:
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"job is {job['state']} ({job['stage']}), not {states}")
+
+
+@pytest.fixture
+def service(settings: Settings, hold: threading.Event) -> Iterator[Service]:
+    prepare(settings)
+    api = create_api()
+    guarded = Guard(api, allowed_hosts=settings.allowed_hosts)
+    with TestClient(guarded, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        portal = client.portal
+        assert portal is not None
+        with portal.wrap_async_context_manager(running(settings)) as state:
+            fitting = Fitting(Blobs(state.home), settings.backbones_dir, 1, time.monotonic)
+            adapting = Adapting(state.engine, state.home, InlineFitter(fitting, hold), time.time)
+            queue = InlineQueue(adapting)
+            state.queue.close()
+            api.state.graft = dataclasses.replace(state, queue=queue)
+            portal.call(_ready, state)
+            yield Service(client, api.state.graft, queue)
+            hold.set()
+            for thread in queue.threads:
+                thread.join(30)
+
+
+async def _ready(state: State) -> None:
+    while state.backbones.waiting_for():
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def client(service: Service) -> TestClient:
+    return service.client
