@@ -16,7 +16,7 @@ from adapters.select import Comparison, compare, pick
 from adapters.verify import verify
 from models.errors import ExportFailed
 
-STAGES = ("compare", "fit", "calibrate", "evaluate", "export", "verify")
+STAGES = ("compare", "calibrate", "fit", "evaluate", "export", "verify")
 """In this order; names of what `on_stage` hears and of `Adaptation.seconds`."""
 
 
@@ -50,7 +50,7 @@ class Adaptation:
 def adapt(
     task: Task, method: Method, *, on_stage: Callable[[str, float], None], clock: Callable[[], float]
 ) -> Adaptation:
-    """Compare, fit, calibrate, evaluate, export and verify.
+    """Compare, calibrate, fit, evaluate, export and verify.
 
     Args:
         task: All rows; `Task.check` is asked between iterations.
@@ -72,8 +72,8 @@ def adapt(
 
     @contextmanager
     def stage(name: str) -> Iterator[None]:
-        task.check()
         on_stage(name, 0.0)
+        task.check()
         start = clock()
         yield
         seconds[name] = clock() - start

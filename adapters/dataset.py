@@ -7,7 +7,7 @@ import numpy as np
 
 from adapters.base import I64
 
-_WORD_BREAKS = re.compile(r"[_\-./\s]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD_BREAKS = re.compile(r"[_\-./\s]+|(?<=[a-zß-ÿ])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], I64]:

@@ -140,7 +140,8 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
         missing, unknown = sorted(known - set(given)), sorted(set(given) - known)
         raise ManifestInvalid(f"The manifest lacks {missing or 'nothing'} and has unknown {unknown or 'nothing'}.")
     for name, expected in _TYPES.items():
-        if not isinstance(given[name], expected):
+        # To Python, true is an integer.
+        if not isinstance(given[name], expected) or (isinstance(given[name], bool) and expected is not bool):
             raise ManifestInvalid(f"{name!r} of the manifest is a {type(given[name]).__name__}.")
     if given["kind"] not in KINDS:
         raise ManifestInvalid(f"The manifest has kind {given['kind']!r}; this version serves {', '.join(KINDS)}.")

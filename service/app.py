@@ -11,9 +11,8 @@ import logging
 import os
 from contextlib import AsyncExitStack
 
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # nothing leaves this machine
-
 import bentoml
+from bentoml._internal.utils.analytics import usage_stats
 
 from service.jobs.supervisor import Supervisor
 from service.processes import configure_logging, end_with_parent
@@ -28,6 +27,9 @@ THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Heads are small: more threads would only spin. Sessions have threads of their own."""
 
 _logger = logging.getLogger(__name__)
+
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # nothing leaves this machine
+usage_stats.do_not_track.cache_clear()  # `bentoml serve` has asked before it loads this file
 
 settings = Settings.from_environment()
 api = create_api()

@@ -16,7 +16,7 @@ from adapters.select import settle
 
 _GRID = (0.3, 3.0, 10.0, 30.0, 100.0, 1000.0)
 _UNMEASURED_C = 10.0
-_PATH_TOLERANCE = 5e-3
+_PATH_TOLERANCE = 3e-3
 _NEAR_TOLERANCE = 1e-3
 _FINAL_TOLERANCE = 1e-5
 

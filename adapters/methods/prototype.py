@@ -40,6 +40,7 @@ class Prototype(Method):
     def fit(self, task: Task) -> AffineHead:
         """See `Method.fit`."""
         self.admit(task)
+        task.check()
         k = len(task.classes)
         means = class_means(task.z, task.y, k)
         if self.prior == "names" and task.names is not None:

@@ -56,6 +56,7 @@ class Ridge(Method):
     def fit(self, task: Task) -> Head:
         """See `Method.fit`."""
         self.admit(task)
+        task.check()
         if self.l2 is None:
             return settle(self, task).fit(task)
         return _System.of(task).head(self.l2, task.classes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, String, cast, delete, func, insert, select, update
 
 from adapters.manifest import Manifest
 from service.database.engine import writing
@@ -203,9 +203,10 @@ def get(engine: Engine, tenant: str, name: str) -> Adapter:
         row = connection.execute(
             select(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name)
         ).one_or_none()
-        if row is None:
-            raise _missing(name)
-        return _load(connection, row)
+        adapter = _load(connection, row) if row is not None else None
+    if adapter is None or not adapter.versions:
+        raise _missing(name)
+    return adapter
 
 
 def _load(connection: Connection, row: Row[Any]) -> Adapter:
@@ -227,7 +228,12 @@ def _load(connection: Connection, row: Row[Any]) -> Adapter:
 
 def page(engine: Engine, tenant: str, *, limit: int, after: str | None) -> Page[Adapter]:
     """Adapters of a tenant by name."""
-    query = select(adapters).where(adapters.c.tenant == tenant).order_by(adapters.c.name).limit(limit + 1)
+    has_versions = (
+        select(versions.c.number)
+        .where(versions.c.tenant == adapters.c.tenant, versions.c.name == adapters.c.name)
+        .exists()
+    )
+    query = select(adapters).where(adapters.c.tenant == tenant, has_versions).order_by(adapters.c.name).limit(limit + 1)
     if after is not None:
         query = query.where(adapters.c.name > after)
     with engine.begin() as connection:
@@ -312,5 +318,5 @@ def remove_version(engine: Engine, home: Path, blobs: Blobs, tenant: str, name: 
 
 def _in_use(connection: Connection, digest: str) -> bool:
     """Whether a manifest names the blob."""
-    query = select(func.count()).select_from(versions).where(versions.c.manifest.as_string().contains(digest))
+    query = select(func.count()).select_from(versions).where(cast(versions.c.manifest, String).contains(digest))
     return bool(connection.execute(query).scalar_one())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -41,19 +42,20 @@ Alias = Annotated[str, Path(pattern=f"^{NAME}$", description="`live`, or a name 
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 
-async def _asked(request: Request) -> tuple[AdaptRequest | AdaptForm, UploadFile | None]:
+async def _asked(request: Request) -> AsyncIterator[tuple[AdaptRequest | AdaptForm, UploadFile | None]]:
     """The body: JSON, or a form with a file."""
     settings = request.app.state.graft.settings
     media = media_of(request)
     if media == "multipart/form-data":
-        file, fields = await read_form(request, settings.max_upload_bytes)
-        return check(AdaptForm, fields, where="form"), file
+        async with read_form(request, settings.max_upload_bytes) as (file, fields):
+            yield check(AdaptForm, fields, where="form"), file
+        return
     if media != "application/json":
         raise FormatUnsupported(
             f"The Content-Type is {media[:100] or 'missing'}; this takes application/json with a dataset's id, or "
             "multipart/form-data with a file."
         )
-    return check(AdaptRequest, parse_json(await read_bytes(request, settings.max_body_bytes))), None
+    yield check(AdaptRequest, parse_json(await read_bytes(request, settings.max_body_bytes))), None
 
 
 Asked = Annotated[tuple[AdaptRequest | AdaptForm, UploadFile | None], Depends(_asked)]

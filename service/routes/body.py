@@ -4,7 +4,8 @@ FastAPI's own body parsing takes NaN, answers deep nesting with a 500 and reads 
 read here.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import orjson
@@ -120,8 +121,9 @@ def media_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_form(request: Request, max_file_bytes: int) -> tuple[UploadFile, dict[str, str]]:
-    """A multipart form with one `file`: the file (on disk beyond 1 MiB) and the other fields.
+@asynccontextmanager
+async def read_form(request: Request, max_file_bytes: int) -> AsyncIterator[tuple[UploadFile, dict[str, str]]]:
+    """A multipart form with one `file`: the file (on disk beyond 1 MiB) and the other fields, until it is left.
 
     Raises:
         FormatUnsupported: It is not multipart.
@@ -139,7 +141,10 @@ async def read_form(request: Request, max_file_bytes: int) -> tuple[UploadFile, 
             f"The form cannot be read: {reason} It takes one file and at most {MAX_FIELDS} fields of "
             f"{MAX_FIELD_BYTES:,} bytes."
         ) from None
-    return _file_of(form), _fields_of(form)
+    try:
+        yield _file_of(form), _fields_of(form)
+    finally:
+        await form.close()
 
 
 def _limit_stream(request: Request, limit: int, max_file_bytes: int) -> None:

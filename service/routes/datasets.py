@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -120,8 +121,9 @@ def _meta(fields: dict[str, str]) -> DatasetMeta:
     return check(DatasetMeta, value, where="form's field 'meta'")
 
 
-async def _reading(request: Request) -> tuple[UploadFile, dict[str, str]]:
-    return await read_form(request, request.app.state.graft.settings.max_upload_bytes)
+async def _reading(request: Request) -> AsyncIterator[tuple[UploadFile, dict[str, str]]]:
+    async with read_form(request, request.app.state.graft.settings.max_upload_bytes) as form:
+        yield form
 
 
 Upload = Annotated[tuple[UploadFile, dict[str, str]], Depends(_reading)]

@@ -34,7 +34,7 @@ def run_isolated(module: str, request: Mapping[str, object]) -> dict[str, Any]:
     """
     command = [sys.executable, "-c", _START, json.dumps(sys.path), module]
     try:
-        child = subprocess.run(  # noqa: S603 - our own interpreter and modules; the upload is data on disk
+        child = subprocess.run(
             command, input=json.dumps(request).encode(), capture_output=True, timeout=_TIME_S, check=False
         )
     except subprocess.TimeoutExpired:

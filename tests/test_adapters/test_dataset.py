@@ -24,7 +24,7 @@ def test_identical_items_are_one_group():
         ("declined-cash.withdrawal", "declined cash withdrawal"),
         ("Refund_not_showing_up", "refund not showing up"),
         ("HTTPError", "HTTP error"),
-        ("verify2FA", "verify2FA"),
+        ("verify2FA", "verify2fa"),
         ("größe", "größe"),
         ("___", "___"),
         ("", ""),

@@ -116,8 +116,13 @@ class Service:
         self.state = state
         self.queue = queue
 
+    words = WORDS
+    csv = staticmethod(csv_of)
+
     def upload(self, data: bytes | None = None, filename: str = "intents.csv", **form: str) -> Any:
-        return self.client.post("/v1/datasets", files={"file": (filename, csv_of(WORDS) if data is None else data)}, data=form)
+        return self.client.post(
+            "/v1/datasets", files={"file": (filename, csv_of(WORDS) if data is None else data)}, data=form
+        )
 
     def adapt(self, name: str = "intents", wait: float = 30, **form: Any) -> Any:
         files = {"file": ("intents.csv", csv_of(WORDS))}

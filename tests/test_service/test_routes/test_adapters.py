@@ -193,7 +193,7 @@ def test_the_same_key_at_the_same_moment_makes_one_job(service):
         ({"method": {"method": "logistic", "cc": 1}}, 422, "parameter-invalid", "/cc"),
         ({"method": {"method": "logistic", "c": -1}}, 422, "parameter-invalid", "/c"),
         ({"colour": "red"}, 422, "body-invalid", "no such field"),
-        ({"name": "Not A Name"}, 422, "body-invalid", "lower-case"),
+        ({"name": "Not A Name"}, 422, "body-invalid", "1 to 64 of a-z"),
         ({"name": "../x"}, 422, "body-invalid", ""),
         ({"dataset": "ds_nothing"}, 404, "not-found", "GET /v1/datasets"),
         ({"max_seconds": 1e9}, 422, "body-invalid", "600"),

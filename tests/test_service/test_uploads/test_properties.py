@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.errors import InputError
 from service.uploads.cells import is_blank
 from service.uploads.limits import Limits
-from service.uploads.text import read_text
+from service.uploads.text import read_text, read_text_here
 
 LABELS = ("late parcel", "refund, please", 'the "other"')
 awkward = st.text(st.sampled_from(",;\t\"'\r\n \\ab|é\u2028\x85\ufeff\U0001f600"), min_size=1, max_size=20)
@@ -62,7 +62,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_format_gives_the_same_items_back(filename: str, path: Path, texts: list[str]):
     labels = [LABELS[index % len(LABELS)] for index in range(len(texts))]
     path.write_bytes(WRITERS[filename](list(zip(texts, labels, strict=True))))
-    items = read_text(path, filename, text="text", label=None, strict=True, limits=Limits())
+    items = read_text_here(path, filename, text="text", label=None, strict=True, limits=Limits())
     assert list(items.texts) == texts
     assert list(items.labels) == labels
     assert list(items.rows) == list(range(1, len(texts) + 1))
@@ -87,10 +87,20 @@ def test_random_bytes_raise_nothing_but_input_errors(
         read_text(path, filename, text=None, label=None, strict=True, limits=Limits(classes=1))
 
 
-@pytest.mark.parametrize("filename", WRITERS)
+@pytest.mark.parametrize("filename", [name for name in WRITERS if name != "a.parquet"])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_damaged_files_raise_nothing_but_input_errors(filename: str, path: Path, data: st.DataObject):
+    damage(filename, path, data)
+
+
+@settings(max_examples=6, deadline=None)  # each takes a process of its own
+@given(data=st.data())
+def test_damaged_parquet_raises_nothing_but_input_errors(path: Path, data: st.DataObject):
+    damage("a.parquet", path, data)
+
+
+def damage(filename: str, path: Path, data: st.DataObject) -> None:
     damaged = bytearray(GOOD[filename])
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))

@@ -1,11 +1,15 @@
 import csv
+import io
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.errors import Problem
 from service.errors import UploadRefused
+from service.uploads import text
 from service.uploads.limits import Limits
 from service.uploads.text import read_text
 
@@ -50,6 +54,18 @@ def test_what_was_decided_for_the_caller_is_noted(read):
     numbers = read('{"text": "a", "label": 1}\n{"text": "b", "label": 2}\n', "a.jsonl").quality["notes"]
     assert any("the number 1 is the class '1'" in note for note in numbers)
     assert not any("number 1" in note for note in notes)
+
+
+def test_parquet_is_never_decoded_in_this_process(read, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(text, "read_parquet", lambda *_: pytest.fail("decoded here"))
+    table = pa.table({"text": ["a", " ", *"bcdefghij"] * 2, "label": ["x", "y", *"xxxxxyyyy"] * 2})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    items = read(buffer.getvalue(), "a.parquet")
+    assert items.bad == (Problem("the text is blank", row=2), Problem("the text is blank", row=13))
+    assert items.texts[:2] == ("a", "b")
+    assert items.rows[:2] == (1, 3)
+    assert items.quality["duplicates"] == 10
 
 
 def test_problems_of_a_refused_upload_carry_their_rows(read):
