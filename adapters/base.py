@@ -151,7 +151,7 @@ class Method(BaseModel, ABC):
 
     @classmethod
     def proposals(cls, task: Task) -> "tuple[Method, ...]":  # noqa: ARG003
-        """What ``auto`` should try of this method on this task; empty where it should not be tried."""
+        """What ``auto`` should try of this method, with `variants` of each; empty where it should not be tried."""
         return ()
 
     def parameters(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ def stratified_folds(task: Task) -> I64:
 
     Returns:
         (n,) int64 fold of each row, `NEVER` where it is always in training. All `NEVER` where fewer than two classes
-        could be held out: then nothing can be compared. The same seed gives the same folds.
+        or two folds are left: then nothing can be compared. The same seed gives the same folds.
     """
     _, first_row, group_of_row = np.unique(task.groups, return_index=True, return_inverse=True)
     classes = len(task.classes)
@@ -27,8 +27,12 @@ def stratified_folds(task: Task) -> I64:
     k = min(MOST_FOLDS, int(np.bincount(class_of_group, minlength=classes).max()))
     folds = _deal(class_of_group, k, np.random.default_rng(task.seed))[group_of_row.reshape(-1)]
     folds = _keep_every_class(folds, group_of_row.reshape(-1), task.y)
-    held_out_classes = len(np.unique(task.y[folds != NEVER]))
-    return folds if held_out_classes >= 2 else np.full(len(task.y), NEVER, dtype=np.int64)
+    held_out = folds != NEVER
+    if len(np.unique(task.y[held_out])) < 2 or len(np.unique(folds[held_out])) < 2:
+        return np.full(len(task.y), NEVER, dtype=np.int64)
+    # A fold may have lost all of its rows: the others close up.
+    folds[held_out] = np.unique(folds[held_out], return_inverse=True)[1]
+    return folds
 
 
 def _deal(class_of_group: I64, k: int, rng: np.random.Generator) -> I64:

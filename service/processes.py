@@ -12,12 +12,16 @@ _PARENT_POLL_S = 0.5
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def end_with_parent() -> None:
-    """End this process at once when its parent has gone (killed parents cannot tell their children)."""
-    parent = os.getppid()
+def end_with_parent(parent: int | None = None) -> None:
+    """End this process at once when its parent has gone (killed parents cannot tell their children).
+
+    Args:
+        parent: The parent's process id; without it, whoever is the parent now: one that is gone already is not noticed.
+    """
+    expected = os.getppid() if parent is None else parent
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == expected:
             time.sleep(_PARENT_POLL_S)
         os._exit(1)
 

@@ -26,15 +26,14 @@ class Auto(Method):
     method: Literal["auto"] = "auto"
 
     def variants(self, task: Task) -> tuple[Method, ...]:
-        """All proposals, simplest first."""
-        return proposals(task)
+        """Those of all proposals, simplest first."""
+        return tuple(variant for proposal in proposals(task) for variant in proposal.variants(task))
 
     def fallback(self, task: Task) -> Method:
         """See the class."""
         tried = proposals(task)
         informed = [method for method in tried if Need.NAMES in method.requirements()]
-        chosen = informed[-1].model_copy(update={"c": None}) if informed else tried[0]
-        return chosen.fallback(task)
+        return (informed[-1] if informed else tried[0]).fallback(task)
 
     def fit(self, task: Task) -> Head:
         """See `Method.fit`."""

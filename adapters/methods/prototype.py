@@ -34,7 +34,7 @@ class Prototype(Method):
 
     @classmethod
     def proposals(cls, task: Task) -> tuple[Method, ...]:
-        """With and without names."""
+        """Without names and with them."""
         return (cls(),) if task.names is None else (cls(), cls(prior="names"))
 
     def fit(self, task: Task) -> AffineHead:

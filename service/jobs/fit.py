@@ -33,9 +33,15 @@ LIBRARIES = ("numpy", "torch", "onnx")
 OnStage = Callable[[str, float], None]
 
 WEIGHTS = {
-    "embed": 0.5, "compare": 0.3, "fit": 0.05, "calibrate": 0.02, "evaluate": 0.03, "export": 0.05, "verify": 0.05
-}  # fmt: skip
-"""Share of the whole that each stage takes, roughly; the progress bar is made of it."""
+    "embed": 0.5,
+    "compare": 0.3,
+    "calibrate": 0.02,
+    "fit": 0.05,
+    "evaluate": 0.03,
+    "export": 0.05,
+    "verify": 0.05,
+}
+"""Share of the whole that each stage takes, roughly, in their order; the progress bar is made of it."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +101,8 @@ class Fitting:
 
     def warm(self) -> None:
         """Import what a fit needs, once."""
-        import torch
-
-        importlib.import_module("onnx")
-        torch.set_num_threads(self._threads)
+        for name in ("onnx", "onnxruntime"):
+            importlib.import_module(name)
 
     def run(self, order: Order, on_stage: OnStage) -> Outcome:
         """Fit.

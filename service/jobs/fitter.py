@@ -1,8 +1,11 @@
 """The worker's handle on its child process: give it a command, follow its progress, kill it when asked to."""
 
+import contextlib
 import json
 import logging
+import os
 import queue
+import resource
 import subprocess
 import sys
 import threading
@@ -11,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 POLL_S = 0.1
-PAGE_BYTES = 4096
 
 _logger = logging.getLogger(__name__)
 
@@ -35,8 +37,9 @@ class Failed(Exception):  # the domain error behind it is in `problem`
 class Fitter:
     """One child process, started when it is needed and kept for the next command. Used by one thread at a time."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, threads: int = 1) -> None:
         self._memory_bytes = memory_bytes
+        self._threads = {name: str(threads) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._unread = 0
@@ -68,6 +71,15 @@ class Fitter:
         """
         self.warm()
         self._send(command)
+        try:
+            return self._follow(on_progress, why_stop)
+        except Failed:
+            raise
+        except BaseException:  # a child left at work would give its answer to the next command
+            self.kill()
+            raise
+
+    def _follow(self, on_progress: Callable[[str, float], None], why_stop: Callable[[], str | None]) -> dict[str, Any]:
         while True:
             try:
                 line = self._lines.get(timeout=POLL_S)
@@ -76,7 +88,6 @@ class Fitter:
                 continue
             if line is None:
                 code = self._process.wait() if self._process else None
-                self.kill()
                 raise ChildDied(f"the fitting process ended with code {code}")
             answer = json.loads(line)
             if "stage" in answer:
@@ -94,24 +105,25 @@ class Fitter:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            if self._process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):  # a command that it did not take any more
+                    self._process.stdin.close()
             self._process = None
 
     def _check(self, why_stop: Callable[[], str | None]) -> None:
         reason = why_stop()
         if reason is not None:
-            self.kill()
             raise Stopped(reason)
         used = self._resident_bytes()
         if used > self._memory_bytes:
-            self.kill()
             raise ChildDied(f"the fit used {used:,} bytes of memory, the limit is {self._memory_bytes:,}")
 
     def _resident_bytes(self) -> int:
         try:
             fields = Path(f"/proc/{self._process.pid}/statm").read_text().split() if self._process else ["0", "0"]
-        except FileNotFoundError:  # it has just ended, or this system has no /proc
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended, or this system has no /proc
             return 0
-        return int(fields[1]) * PAGE_BYTES
+        return int(fields[1]) * resource.getpagesize()
 
     def _start(self) -> None:
         self._unread = 0
@@ -123,6 +135,7 @@ class Fitter:
             text=True,
             encoding="utf-8",
             cwd=Path(__file__).parents[2],
+            env=os.environ | self._threads,
             start_new_session=True,  # a Ctrl-C in the terminal is the worker's to handle
         )
         threading.Thread(target=_read, args=(self._process, self._lines), daemon=True).start()
@@ -139,7 +152,10 @@ class Fitter:
 
 
 def _read(process: subprocess.Popen[str], lines: "queue.SimpleQueue[str | None]") -> None:
-    """Pass the child's lines on, then the news that it has ended."""
-    for line in process.stdout or ():
-        lines.put(line)
+    """Pass the child's whole lines on, then the news that it has ended."""
+    if process.stdout is not None:
+        with process.stdout as stdout:
+            for line in stdout:
+                if line.endswith("\n"):  # a killed child may leave half a line
+                    lines.put(line)
     lines.put(None)

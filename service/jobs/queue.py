@@ -28,17 +28,24 @@ PENDING = "PENDING"
 def prepare(url: str) -> None:
     """Create or migrate the queue's database; several processes may call it at once."""
     with locked(url):
-        open_engine(url).dispose()  # sets WAL, which the migration leaves as it is
+        _set_wal(url)
         run_dbos_database_migrations(url)
+
+
+def _set_wal(url: str) -> None:
+    """Set WAL, which stays in the file. DBOS opens its own connections: it begins every transaction as a writer."""
+    engine = open_engine(url)
+    with engine.begin():
+        pass
+    engine.dispose()
 
 
 class Submitter:
     """The HTTP process's side: it puts jobs into the queue and takes them out."""
 
     def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
         self._client = DBOSClient(
-            system_database_engine=self._engine, application_name=APPLICATION, serializer=DBOSPortableJSONSerializer()
+            system_database_url=url, application_name=APPLICATION, serializer=DBOSPortableJSONSerializer()
         )
 
     def submit(self, job_id: str) -> None:
@@ -73,7 +80,6 @@ class Submitter:
     def close(self) -> None:
         """Let the connections go."""
         self._client.destroy()
-        self._engine.dispose()
 
 
 class Runner:
@@ -93,10 +99,8 @@ class Runner:
 
     def launch(self) -> None:
         """Begin to take jobs, in threads of this process."""
-        engine = open_engine(self._url)
         config = DBOSConfig(
             name=APPLICATION,
-            system_database_engine=engine,
             system_database_url=self._url,
             executor_id=self._executor,
             application_version=RELEASE,

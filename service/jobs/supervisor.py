@@ -1,6 +1,7 @@
 """Keeps one worker process beside the HTTP process: started once, started again when it ends, stopped with it."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ class Supervisor:
     """A thread that owns the worker process."""
 
     def __init__(self, command: list[str] | None = None) -> None:
-        self._command = command or [sys.executable, "-m", "service.jobs.worker", "--supervised"]
+        self._command = command or [sys.executable, "-m", "service.jobs.worker", "--parent", str(os.getpid())]
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
@@ -53,11 +54,18 @@ class Supervisor:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                self._process = subprocess.Popen(self._command, cwd=Path(__file__).parents[2])
+                self._process = self._spawn()
             started = time.monotonic()
-            code = self._process.wait()
+            code = self._process.wait() if self._process else None
             if self._stopping.is_set():
                 return
             wait_s = FIRST_WAIT_S if time.monotonic() - started > HEALTHY_S else min(2 * wait_s, LONGEST_WAIT_S)
             _logger.error("the worker ended and is started again", extra={"code": code, "wait_s": wait_s})
             self._stopping.wait(wait_s)
+
+    def _spawn(self) -> "subprocess.Popen[bytes] | None":
+        try:
+            return subprocess.Popen(self._command, cwd=Path(__file__).parents[2])
+        except OSError:  # no memory, no process to be had: it may be different at the next try
+            _logger.exception("the worker cannot be started")
+            return None

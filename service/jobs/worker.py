@@ -4,7 +4,6 @@ python -m service.jobs.worker      (or `graft worker`; `graft serve` starts one 
 """
 
 import argparse
-import contextlib
 import logging
 import os
 import signal
@@ -13,8 +12,6 @@ import sys
 import threading
 import time
 from types import FrameType
-
-from sqlalchemy.exc import OperationalError
 
 from service.database.engine import migrate, open_engine
 from service.ids import new_id
@@ -43,12 +40,13 @@ class WorkerProcess:
         home = settings.home.resolve()
         self._engine = open_engine(settings.database_url)
         self._blobs = Blobs(home)
-        self._fitter = Fitter(settings.fit_memory_bytes)
+        self._fitter = Fitter(settings.fit_memory_bytes, settings.threads_for_fitting)
         self._adapting = Adapting(self._engine, home, self._fitter, time.time)
         self._worker = workers.Worker(new_id("wk", time.time()), socket.gethostname(), os.getpid())
         self._queue = queue.Submitter(settings.queue_url)
         self._runner = queue.Runner(settings.queue_url, self._worker.id, self._adapting.fit, self._adapting.publish)
         self._stop = threading.Event()
+        self._code = 0
 
     def run(self) -> None:
         """Work until told to stop."""
@@ -59,21 +57,28 @@ class WorkerProcess:
         threading.Thread(target=self._work, name="work", daemon=True).start()
         swept_at = 0.0
         while not self._stop.wait(BEAT_S):
-            with contextlib.suppress(OperationalError):  # the database is away: try again at the next beat
+            try:
                 self._beat()
                 if time.time() - swept_at > SWEEP_S:
                     self._sweep()
                     swept_at = time.time()
+            except Exception:  # a database that is away must not end the fit under way: the next beat tries again
+                _logger.exception("a heartbeat failed")
         self._leave()
 
     def _work(self) -> None:
-        """Host the backbones, then take jobs."""
-        for name in self._settings.backbones:
-            while not self._host(name) and not self._stop.is_set():
-                self._stop.wait(HOST_RETRY_S)
-        if not self._stop.is_set():
-            self._runner.launch()
-            _logger.info("worker takes jobs", extra={"worker": self._worker.id})
+        """Host the backbones, then take jobs; a worker that cannot is ended, and started again by its supervisor."""
+        try:
+            for name in self._settings.backbones:
+                while not self._host(name) and not self._stop.is_set():
+                    self._stop.wait(HOST_RETRY_S)
+            if not self._stop.is_set():
+                self._runner.launch()
+                _logger.info("worker takes jobs", extra={"worker": self._worker.id})
+        except Exception:
+            _logger.exception("the worker cannot take jobs")
+            self._code = 1
+            self._stop.set()
 
     def _host(self, name: str) -> bool:
         started = time.monotonic()
@@ -118,18 +123,18 @@ class WorkerProcess:
         self._fitter.kill()
         _logger.info("worker stops", extra={"worker": self._worker.id, "job": job})
         logging.shutdown()
-        os._exit(0)  # threads of the queue must not checkpoint a step that was cut off
+        os._exit(self._code)  # threads of the queue must not checkpoint a step that was cut off
 
 
 def main() -> None:
     """Read the settings, prepare the databases, work."""
     parser = argparse.ArgumentParser(description="Graft's worker: hosts backbones and runs fits.")
-    parser.add_argument("--supervised", action="store_true", help="end when the process that started it ends")
-    supervised = parser.parse_args().supervised
+    parser.add_argument("--parent", type=int, metavar="PID", help="end when this process, which started it, ends")
+    parent = parser.parse_args().parent
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
-    if supervised:
-        end_with_parent()
+    if parent is not None:
+        end_with_parent(parent)
     migrate(settings.database_url)
     queue.prepare(settings.queue_url)
     WorkerProcess(settings).run()

@@ -1,4 +1,4 @@
-"""What every method must do. Parametrised over the registry: a new file in adapters/methods is tested by being there."""
+"""What every method must do. Parametrised over the registry: a new file in adapters/methods is tested by itself."""
 
 import json
 from dataclasses import replace

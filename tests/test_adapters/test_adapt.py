@@ -72,7 +72,7 @@ def test_one_example_a_class_is_fitted_and_called_uncalibrated(make_task):
     assert made.method.method == "logistic"
     assert made.temperature == METHODS["logistic"].default_temperature
     assert made.report["accuracy"] is None
-    assert [entry for entry in made.report["candidates"] if entry["chosen"]][0]["parameters"]["prior"] == "names"
+    assert next(entry for entry in made.report["candidates"] if entry["chosen"])["parameters"]["prior"] == "names"
 
 
 def test_a_single_example_class_does_not_take_the_calibration_from_the_others(make_task):
@@ -94,17 +94,17 @@ def test_duplicates_never_flatter_the_report(make_task):
     assert run(torn, {"method": "logistic", "c": 1000.0}).report["accuracy"] > 0.75
 
 
-def test_every_stage_can_be_cancelled(make_task):
-    for stage in STAGES:
-        reached = []
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_can_be_cancelled(make_task, stage):
+    reached = []
 
-        def check(stage=stage, reached=reached):
-            if stage in reached:
-                raise Cancelled("over")
+    def check():
+        if stage in reached:
+            raise Cancelled("over")
 
-        with pytest.raises(Cancelled):
-            run(make_task(check=check), "logistic", lambda name, _fraction: reached.append(name))
-        assert reached[-1] == stage
+    with pytest.raises(Cancelled):
+        run(make_task(check=check), "logistic", lambda name, _fraction: reached.append(name))
+    assert reached[-1] == stage
 
 
 def test_what_cannot_be_learned_from_is_refused_before_anything_is_done(make_task):

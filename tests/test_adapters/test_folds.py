@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,14 @@ def test_nothing_is_held_out_where_only_one_class_could_be():
     assert set(stratified_folds(task_of([0, 1, 2], range(3)))) == {NEVER}
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_one_fold_alone_is_none(seed):
+    """Classes 2 and 3 live only beside rows of 0 and 1; once those groups are kept, one fold may be left alone."""
+    folds = stratified_folds(task_of([0, 0, 2, 1, 1, 3], [0, 1, 1, 2, 3, 3], seed))
+    assert len(set(folds) - {NEVER}) in {0, 2}
+    assert set(folds[[1, 2, 4, 5]]) == {NEVER}
+
+
 def test_folds_are_even():
     folds = stratified_folds(task_of(np.repeat(np.arange(7), 3), range(21)))
     assert np.bincount(folds).tolist() == [7, 7, 7]
@@ -56,5 +65,8 @@ def test_groups_stay_together_and_every_class_stays_in_training(rows, seed):
     folds = stratified_folds(task)
     for group in set(task.groups):
         assert len(set(folds[task.groups == group])) == 1
-    for fold in set(folds) - {NEVER}:
+    used = set(folds) - {NEVER}
+    assert used == set(range(len(used)))
+    assert len(used) != 1
+    for fold in used:
         assert set(task.y[folds != fold]) == set(task.y)

@@ -62,7 +62,10 @@ def test_the_clearly_best_wins():
 
 
 def test_the_simpler_method_wins_within_one_standard_error():
-    assert chosen(2.0, 1.0, 1.0, 1.0, 2.02) == 0
+    comparison, y = synthetic(2.0, 1.0, 1.0, 1.0, 2.3)
+    choice = pick(comparison, y, comparison.held_out)
+    assert choice.index == 0
+    assert 0 < choice.nll[0] - choice.nll[4] < choice.stderr[0]
 
 
 def test_within_a_method_the_lowest_loss_wins():
@@ -71,7 +74,9 @@ def test_within_a_method_the_lowest_loss_wins():
 
 def test_the_scale_of_scores_does_not_matter():
     comparison, y = synthetic(1.0, 1.0, 1.0, 1.0, 3.0)
-    scaled = replace(comparison, scores=tuple(s * f for s, f in zip(comparison.scores, (1, 9, 0.1, 50, 0.01))))
+    scaled = replace(
+        comparison, scores=tuple(s * f for s, f in zip(comparison.scores, (1, 9, 0.1, 50, 0.01), strict=True))
+    )
     assert pick(scaled, y, scaled.held_out).index == 4
     np.testing.assert_allclose(
         pick(scaled, y, scaled.held_out).nll, pick(comparison, y, comparison.held_out).nll, rtol=1e-4

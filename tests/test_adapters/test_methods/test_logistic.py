@@ -24,7 +24,7 @@ def test_it_is_scikit_learns_optimum(make_task, c, counts):
     oracle = LogisticRegression(C=c / norm2(task.z), class_weight="balanced", tol=1e-10, max_iter=20_000)
     oracle.fit(task.z.astype(np.float64), task.y)
     coefficients = head.weight - head.weight.mean(axis=0)
-    np.testing.assert_allclose(coefficients, oracle.coef_, atol=2e-3 * np.abs(oracle.coef_).max())
+    np.testing.assert_allclose(coefficients, oracle.coef_, atol=3e-3 * np.abs(oracle.coef_).max())
     np.testing.assert_allclose(log_probabilities(head.scores(task.z)), oracle.predict_log_proba(task.z), atol=2e-2)
 
 
@@ -35,7 +35,7 @@ def test_two_classes_are_two_rows_of_the_same_optimum(make_task, c):
     oracle = LogisticRegression(C=2 * c / norm2(task.z), class_weight="balanced", tol=1e-10, max_iter=20_000)
     oracle.fit(task.z.astype(np.float64), task.y)
     seen = log_probabilities(Logistic(c=c).fit(task).scores(task.z))
-    np.testing.assert_allclose(seen, oracle.predict_log_proba(task.z), atol=2e-3)
+    np.testing.assert_allclose(seen, oracle.predict_log_proba(task.z), atol=5e-3)
 
 
 def test_unbalanced_is_the_plain_loss(make_task):
