@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-start serve demo bento clean
+.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-start serve demo docs bento clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench-banking77: setup  ## Accuracy, log loss and seconds on Banking77 over HTTP
 
 bench-start: setup  ## Seconds to ready and memory of the HTTP process
 	$(BIN)/python -m benchmarks.start
+
+docs: setup  ## Write the pages that follow from the code
+	$(BIN)/python docs/generate.py
 
 bento: setup  ## Build the bento (no docker needed); it lands in .bento/
 	BENTOML_HOME=$(CURDIR)/.bento BENTOML_DO_NOT_TRACK=True $(BIN)/bentoml build

@@ -1,10 +1,11 @@
 """Puts the HTTP process together: the application with its routes, and the state that the routes work with."""
 
 import asyncio
-import importlib.metadata
 import time
+import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,7 +24,8 @@ from service.serving.prediction import Predictor
 from service.settings import Settings
 from service.store.blobs import Blobs
 
-VERSION = importlib.metadata.version("graft")
+VERSION: str = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["version"]
+"""Read where it is written: in a bento the project is a folder, not an installed package."""
 
 
 def prepare(settings: Settings) -> None:
@@ -57,7 +59,8 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     tables: dict[int, HeadTable] = {}
 
     def table_of(width: int) -> HeadTable:
-        return tables.setdefault(width, HeadTable(width, settings.heads_bytes))
+        table = tables.get(width)
+        return tables.setdefault(width, HeadTable(width, settings.heads_bytes)) if table is None else table
 
     hosted = Backbones(
         settings.backbones,

@@ -1,0 +1,49 @@
+"""Pages that follow from the code are what the code says now."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def _pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return {_name(line): line.strip() for line in lines if "==" in line}
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[<>=;\[ ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_the_methods_page_is_generated():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == generate.methods(), "run `make docs`"
+
+
+def test_the_bento_has_the_pinned_runtime_packages():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {_pins()[_name(requirement)] for extra in ("serve", "fit") for requirement in extras[extra]}
+    lines = (ROOT / "requirements-bento.txt").read_text().splitlines()
+    assert {line.split(";")[0].strip() for line in lines if not line.startswith("#")} == wanted
+
+
+def test_every_requirement_has_a_pin():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    assert [r for r in requirements if _name(r) not in _pins()] == []
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=str)
+def test_links_and_named_files_exist(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    files = re.findall(r"`((?:docs|service|adapters|models|graft|examples|benchmarks|tests|deploy)/[\w./-]+\.\w+)`", text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [file for file in files if not (ROOT / file).exists()]
+    assert missing == []
