@@ -3,7 +3,7 @@
     InputError
     ├── UploadTooLarge, UploadUnreadable, UploadRefused, FormatUnsupported    uploads
     ├── BodyTooLarge, BodyMalformed, BodyInvalid                              request bodies
-    ├── NotFound, Conflict, PreconditionFailed, KeyReused                     resources
+    ├── NotFound, MethodNotAllowed, Conflict, KeyReused, PreconditionFailed   resources
     ├── HostRefused, Busy, NotReady, DiskFull                                 the service's own state
     InternalError
     └── ArtifactCorrupt                                                       a stored blob is not what was written

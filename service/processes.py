@@ -8,6 +8,10 @@ import threading
 import time
 from typing import Any
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Environment of processes that multiply: heads and fits are small; more BLAS threads spin and made comparisons up
+to 30 times slower. Sessions that embed have threads of their own."""
+
 _PARENT_POLL_S = 0.5
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

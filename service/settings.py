@@ -6,7 +6,6 @@ ignores unknown environment variables even with ``extra="forbid"``, so the prefi
 
 import difflib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -25,22 +24,20 @@ class SettingsUnknown(ValueError):
 class Settings(BaseSettings):
     """Everything that an operator can choose; frozen."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     home: Path = Path(".graft")
-    """Folder of all state: database, blobs, exported backbones, logs. Made when missing; must be on a local disk."""
+    """Folder of all state: database, blobs, exported backbones. Made when missing; must be on a local disk."""
     workers: int = Field(1, ge=0, le=1)
     """Worker processes started and supervised beside the HTTP process; 0 where workers run elsewhere."""
-    backbones: tuple[str, ...] = ("minilm-l6",)
+    backbones: tuple[str, ...] = Field(("minilm-l6",), min_length=1)
     """Backbones of the catalogue that are hosted from the start; the first is the default of a fit."""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     """Host names that a request may be addressed to, and pages may call from (Host and Origin headers)."""
     encoder_threads: int = Field(0, ge=0)
     """Threads of one backbone's session in the HTTP process; 0 takes every core."""
     fit_threads: int = Field(0, ge=0)
-    """Threads of a fit in the worker; 0 takes every core."""
+    """Threads with which a fit embeds its items; 0 takes every core."""
     max_upload_bytes: int = Field(100 * 2**20, gt=0)
     """Largest uploaded file, in bytes."""
     max_rows: int = Field(100_000, gt=0)
@@ -75,7 +72,7 @@ class Settings(BaseSettings):
     """Least severe level that is logged."""
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls) -> Self:
         """Read the settings.
 
         Raises:
@@ -83,8 +80,8 @@ class Settings(BaseSettings):
             pydantic.ValidationError: A value of the wrong kind or out of its range.
         """
         known = {PREFIX + name.upper() for name in cls.model_fields}
-        for name in environment:
-            if name.startswith(PREFIX) and name.split("__")[0] not in known | FOREIGN:
+        for name in os.environ:
+            if name.startswith(PREFIX) and name not in known | FOREIGN:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
                 raise SettingsUnknown(f"{name} is set, and no setting reads it{hint}")

@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.database.engine import migrate, open_engine
 from service.jobs import queue
@@ -81,21 +80,3 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         hosted.close()
         submitter.close()
         engine.dispose()
-
-
-class OwnPages:
-    """Sends the paths that BentoML keeps for itself to our application.
-
-    BentoML matches its own health pages before a mounted application; ours say what is being waited for.
-    """
-
-    PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json"})
-
-    def __init__(self, app: ASGIApp, *, ours: ASGIApp) -> None:
-        self._app = app
-        self._ours = ours
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        mine = scope["type"] == "http" and scope["path"] in self.PATHS
-        await (self._ours if mine else self._app)(scope, receive, send)

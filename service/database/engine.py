@@ -8,11 +8,12 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 BUSY_TIMEOUT_S = 30
 
@@ -62,12 +63,16 @@ def locked(url: str) -> Iterator[None]:
 
 def migrate(url: str) -> None:
     """Bring the database to the newest schema. Several processes may call it at once."""
+    from alembic import command
+
     with locked(url):
         command.upgrade(alembic_config(url), "head")
 
 
-def alembic_config(url: str) -> Config:
+def alembic_config(url: str) -> "Config":
     """Alembic's configuration without an ini file."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = url

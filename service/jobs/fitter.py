@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from service.processes import ONE_THREAD
+
 POLL_S = 0.1
 
 _logger = logging.getLogger(__name__)
@@ -37,9 +39,8 @@ class Failed(Exception):  # the domain error behind it is in `problem`
 class Fitter:
     """One child process, started when it is needed and kept for the next command. Used by one thread at a time."""
 
-    def __init__(self, memory_bytes: int, threads: int = 1) -> None:
+    def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
-        self._threads = {name: str(threads) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._unread = 0
@@ -47,6 +48,7 @@ class Fitter:
     def warm(self) -> None:
         """Start the child and let it import what a fit needs, without waiting for it."""
         if self._process is None or self._process.poll() is not None:
+            self.kill()
             self._start()
             self._send({"do": "warm"})
             self._unread = 1
@@ -135,7 +137,7 @@ class Fitter:
             text=True,
             encoding="utf-8",
             cwd=Path(__file__).parents[2],
-            env=os.environ | self._threads,
+            env=os.environ | ONE_THREAD,
             start_new_session=True,  # a Ctrl-C in the terminal is the worker's to handle
         )
         threading.Thread(target=_read, args=(self._process, self._lines), daemon=True).start()

@@ -18,7 +18,7 @@ WORKFLOW = "adapt"
 RELEASE = "1"
 """Version of the steps' order and values. By default DBOS hashes the source, and every deployment would strand jobs."""
 
-POLL_S = 0.1
+POLL_S = 0.2
 PRIORITY = 100
 
 WAITING = frozenset({"ENQUEUED", "DELAYED"})

@@ -20,13 +20,13 @@ from service.jobs.adapting import Adapting
 from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
 from service.jobs.recovery import recover
 from service.processes import configure_logging, end_with_parent
-from service.registry import jobs, requests, workers
+from service.registry import jobs, references, requests, workers
 from service.settings import Settings
 from service.store.blobs import Blobs
 
 BEAT_S = 1.0
 SWEEP_S = 3600.0
-STAGING_TTL_S = 86_400.0
+LEFTOVER_TTL_S = 86_400.0
 HOST_RETRY_S = 30.0
 
 _logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class WorkerProcess:
         home = settings.home.resolve()
         self._engine = open_engine(settings.database_url)
         self._blobs = Blobs(home)
-        self._fitter = Fitter(settings.fit_memory_bytes, settings.threads_for_fitting)
+        self._fitter = Fitter(settings.fit_memory_bytes)
         self._adapting = Adapting(self._engine, home, self._fitter, time.time)
         self._worker = workers.Worker(new_id("wk", time.time()), socket.gethostname(), os.getpid())
         self._queue = queue.Submitter(settings.queue_url)
@@ -107,8 +107,8 @@ class WorkerProcess:
     def _sweep(self) -> None:
         now_s = time.time()
         requests.forget(self._engine, now_s - self._settings.idempotency_ttl_s)
-        workers.forget(self._engine, now_s - STAGING_TTL_S)
-        self._blobs.sweep_staging(STAGING_TTL_S, now_s)
+        workers.forget(self._engine, now_s - LEFTOVER_TTL_S)
+        self._blobs.sweep(references.digests(self._engine), LEFTOVER_TTL_S, now_s)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._adapting.stopping = True

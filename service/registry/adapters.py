@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, Row, String, cast, delete, func, inse
 from adapters.manifest import Manifest
 from service.database.engine import writing
 from service.database.tables import adapters, aliases, events, jobs, versions
-from service.errors import Conflict, NotFound, PreconditionFailed
-from service.registry.jobs import RUNNING, SUCCEEDED
+from service.errors import ArtifactCorrupt, Conflict, NotFound, PreconditionFailed
+from service.registry.jobs import SUCCEEDED, UNFINISHED
 from service.registry.paging import Page, page_of
 from service.store.blobs import Blobs, create_only
 
@@ -109,6 +109,7 @@ def publish(engine: Engine, home: Path, draft: Draft, now_s: float) -> int | Non
         if not _end_job(connection, draft, now_s):
             return None
         number, manifest = _write_manifest(connection, home, draft, now_s)
+        _check_files(home, manifest)
         live = _live_version(connection, draft)
         moves, reason = draft.decide(live)
         connection.execute(
@@ -130,10 +131,19 @@ def publish(engine: Engine, home: Path, draft: Draft, now_s: float) -> int | Non
         return number
 
 
+def _check_files(home: Path, manifest: Manifest) -> None:
+    """Under the write lock: a deletion of a version with the same content may just have taken a file."""
+    blobs = Blobs(home)
+    gone = [name for name, file in manifest.files.items() if not blobs.path(file.sha256).exists()]
+    if gone:
+        raise ArtifactCorrupt(f"{', '.join(gone)} of {manifest.name}:{manifest.number} are not in the store")
+
+
 def _end_job(connection: Connection, draft: Draft, now_s: float) -> bool:
+    """End the job, unless it has ended. A worker that stops may have given it back just after the fit was done."""
     ended = connection.execute(
         update(jobs)
-        .where(jobs.c.id == draft.job, jobs.c.state == RUNNING, jobs.c.cancel_at.is_(None))
+        .where(jobs.c.id == draft.job, jobs.c.state.in_(UNFINISHED), jobs.c.cancel_at.is_(None))
         .values(state=SUCCEEDED, stage="published", progress=1.0, seconds=draft.seconds, finished_at=now_s)
     )
     return bool(ended.rowcount)
@@ -189,10 +199,6 @@ def _announce(connection: Connection, tenant: str, name: str, kind: str, now_s: 
     connection.execute(insert(events).values(tenant=tenant, adapter=name, kind=kind, at=now_s))
 
 
-def _missing(name: str) -> NotFound:
-    return NotFound(f"There is no adapter {name!r}; GET /v1/adapters lists those there are.")
-
-
 def get(engine: Engine, tenant: str, name: str) -> Adapter:
     """One adapter with its versions and aliases.
 
@@ -200,12 +206,15 @@ def get(engine: Engine, tenant: str, name: str) -> Adapter:
         NotFound: There is none of that name, or it is another tenant's.
     """
     with engine.begin() as connection:
-        row = connection.execute(
-            select(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name)
-        ).one_or_none()
-        adapter = _load(connection, row) if row is not None else None
+        return _get(connection, tenant, name)
+
+
+def _get(connection: Connection, tenant: str, name: str) -> Adapter:
+    query = select(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name)
+    row = connection.execute(query).one_or_none()
+    adapter = _load(connection, row) if row is not None else None
     if adapter is None or not adapter.versions:
-        raise _missing(name)
+        raise NotFound(f"There is no adapter {name!r}; GET /v1/adapters lists those there are.")
     return adapter
 
 
@@ -266,12 +275,7 @@ def set_alias(
     if alias == LATEST:
         raise Conflict("The alias 'latest' always names the newest version and cannot be set; set 'live' or your own.")
     with writing(engine) as connection:
-        row = connection.execute(
-            select(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name)
-        ).one_or_none()
-        if row is None:
-            raise _missing(name)
-        adapter = _load(connection, row)
+        adapter = _get(connection, tenant, name)
         get_version(adapter, number)
         now = adapter.aliases.get(alias)
         if if_match is not None and (now is None or if_match not in ("*", now.etag)):
@@ -292,28 +296,32 @@ def remove_version(engine: Engine, home: Path, blobs: Blobs, tenant: str, name: 
         NotFound: There is no such adapter or version.
         Conflict: An alias other than `latest` points to it, and there is another version to point to.
     """
-    adapter = get(engine, tenant, name)
-    version = get_version(adapter, number)
-    others = [n for n in adapter.versions if n != number]
-    held = [a.name for a in adapter.aliases.values() if a.version == number and a.name != LATEST]
-    if others and held:
-        raise Conflict(
-            f"Version {name}:{number} is what alias {', '.join(held)} points to; PUT another version "
-            f"to /v1/adapters/{name}/aliases/{held[0]} first (there are {', '.join(map(str, others))})."
-        )
     with writing(engine) as connection:
+        adapter = _get(connection, tenant, name)
+        version = get_version(adapter, number)
+        others = [n for n in adapter.versions if n != number]
+        _refuse_if_held(adapter, number, others)
+        if others and adapter.aliases[LATEST].version == number:
+            _switch(connection, tenant, name, LATEST, max(others))
         mine = (aliases.c.tenant == tenant, aliases.c.name == name)
         connection.execute(delete(aliases).where(*mine, aliases.c.version == number))
         connection.execute(
             delete(versions).where(versions.c.tenant == tenant, versions.c.name == name, versions.c.number == number)
         )
-        if others and adapter.aliases[LATEST].version == number:
-            _switch(connection, tenant, name, LATEST, max(others))
         _announce(connection, tenant, name, "deleted", now_s)
         orphaned = [file.sha256 for file in version.manifest.files.values() if not _in_use(connection, file.sha256)]
         manifest_path(home, tenant, name, number).unlink(missing_ok=True)
         for digest in orphaned:
             blobs.delete(digest)
+
+
+def _refuse_if_held(adapter: Adapter, number: int, others: list[int]) -> None:
+    held = [a.name for a in adapter.aliases.values() if a.version == number and a.name != LATEST]
+    if others and held:
+        raise Conflict(
+            f"Version {adapter.name}:{number} is what alias {', '.join(held)} points to; PUT another version "
+            f"to /v1/adapters/{adapter.name}/aliases/{held[0]} first (there are {', '.join(map(str, others))})."
+        )
 
 
 def _in_use(connection: Connection, digest: str) -> bool:

@@ -163,12 +163,13 @@ def ask_cancel(engine: Engine, tenant: str, job_id: str, now_s: float) -> Job:
         NotFound: There is none of that id.
         Conflict: It has ended already.
     """
+    get(engine, tenant, job_id)  # it is this tenant's
+    waited = _change(engine, job_id, (QUEUED,), state=CANCELLED, cancel_at=now_s, finished_at=now_s)
+    asked = waited or _change(engine, job_id, (RUNNING,), cancel_at=now_s)
     job = get(engine, tenant, job_id)
-    if _change(engine, job_id, (QUEUED,), state=CANCELLED, cancel_at=now_s, finished_at=now_s):
-        return get(engine, tenant, job_id)
-    if not _change(engine, job_id, (RUNNING,), cancel_at=now_s):
-        raise Conflict(f"Job {job_id} has {job.state} already; only a queued or running job can be cancelled.")
-    return get(engine, tenant, job_id)
+    if not asked:
+        raise Conflict(f"Job {job_id} has ended already ({job.state}); only a queued or running job can be cancelled.")
+    return job
 
 
 def give_back(engine: Engine, job_id: str) -> None:

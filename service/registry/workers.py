@@ -25,9 +25,11 @@ def arrive(engine: Engine, worker: Worker, now_s: float) -> None:
 
 
 def beat(engine: Engine, worker: Worker, now_s: float) -> None:
-    """Say that a worker is alive."""
+    """Say that a worker is alive; one that was silent for so long that it was forgotten arrives again."""
     with writing(engine) as connection:
-        connection.execute(update(workers).where(workers.c.id == worker.id).values(seen_at=now_s))
+        known = connection.execute(update(workers).where(workers.c.id == worker.id).values(seen_at=now_s)).rowcount
+        if not known:
+            connection.execute(insert(workers).values(**vars(worker), seen_at=now_s))
 
 
 def leave(engine: Engine, worker: Worker, now_s: float) -> None:

@@ -20,18 +20,8 @@ from service.routes.datasets import hash_of, store_upload
 from service.routes.jobs import wait
 from service.routes.openapi import problems, takes, takes_either
 from service.routes.state import Graft, IdempotencyKey, Part, State, Tenant
-from service.schemas import (
-    AdapterOut,
-    AdapterSummary,
-    AdaptForm,
-    AdaptRequest,
-    AliasOut,
-    AliasRequest,
-    DatasetMeta,
-    JobOut,
-    Page,
-    VersionOut,
-)
+from service.schemas.answers import AdapterOut, AdapterSummary, AliasOut, JobOut, Page, VersionOut
+from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, DatasetMeta
 from service.serving.references import NAME
 
 router = APIRouter(prefix="/v1/adapters", tags=["adapters"])

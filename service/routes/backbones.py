@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from service.errors import NotFound
 from service.routes.openapi import problems
 from service.routes.state import Graft, Part
-from service.schemas import BackboneOut, Page
+from service.schemas.answers import BackboneOut, Page
 
 router = APIRouter(prefix="/v1/backbones", tags=["backbones"])
 

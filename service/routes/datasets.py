@@ -18,7 +18,8 @@ from service.registry import datasets, requests
 from service.routes.body import check, parse_json, read_form
 from service.routes.openapi import form_with_file, problems
 from service.routes.state import Graft, IdempotencyKey, Part, State, Tenant
-from service.schemas import DatasetMeta, DatasetOut, Page
+from service.schemas.answers import DatasetOut, Page
+from service.schemas.requests import DatasetMeta
 from service.settings import Settings
 from service.store.blobs import CHUNK_BYTES
 from service.uploads.limits import Limits
@@ -61,7 +62,8 @@ def store_upload(
             strict=meta.strict,
             limits=limits_of(state.settings),
         )
-    blob = state.blobs.put(datasets.pack_items(items.texts, items.labels, items.rows))
+    packed = datasets.pack_items(items.texts, items.labels, items.rows)
+    blob = state.blobs.put(packed)
     now_s = state.clock()
     dataset = datasets.Dataset(
         id=new_id("ds", now_s),
@@ -73,7 +75,9 @@ def store_upload(
         facts=_facts(items, size),
         created_at=now_s,
     )
-    return datasets.add(state.engine, dataset, key)
+    added = datasets.add(state.engine, dataset, key)
+    state.blobs.put(packed)  # a deletion at the same moment may have taken it; from here on it is pointed to
+    return added
 
 
 def _suffix(filename: str) -> str:

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import re
+import sqlite3
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from models.errors import GraftError, InputError, InternalError, Problem
 from service.errors import (
     RETRY_AFTER_S,
     BodyInvalid,
+    DiskFull,
     HostRefused,
     MethodNotAllowed,
     NotFound,
@@ -75,7 +77,7 @@ class Guard:
         if host not in self._hosts:
             return self._refused("Host", host)
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+        if origin is not None and _hostname(origin.partition("://")[2]) not in self._hosts:
             return self._refused("Origin", origin)
         return None
 
@@ -144,6 +146,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_database(request: Request, error: Exception) -> Response:
     _logger.error("the database did not answer", exc_info=error, extra={"request": _id(request)})
+    if getattr(cast(OperationalError, error).orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return render(DiskFull("There is no room left on the disk that holds the database; free some."), _id(request))
     return render(NotReady("The service's database does not answer at the moment; try again."), _id(request))
 
 

@@ -1,12 +1,18 @@
 """/livez and /readyz."""
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from service.routes.state import Graft
-from service.schemas import ReadyOut
+from service.schemas.answers import ReadyOut
 
 router = APIRouter(tags=["health"])
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> RedirectResponse:
+    """A browser that comes to the front door is shown the API's page."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/livez", response_class=PlainTextResponse, summary="Is the process alive")

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from service.registry import jobs
 from service.routes.openapi import problems
 from service.routes.state import Graft, Part, State, Tenant
-from service.schemas import JobOut, Page
+from service.schemas.answers import JobOut, Page
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

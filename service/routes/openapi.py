@@ -7,8 +7,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 
-from adapters.methods import AnyMethod
-from service.schemas import AdaptForm, AdaptRequest, AliasRequest, PredictRequest, ProblemOut
+from adapters.methods import METHODS, AnyMethod
+from service.schemas.answers import ProblemOut
+from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, PredictRequest
 
 REFERENCE = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (AdaptRequest, AdaptForm, AliasRequest, PredictRequest)
@@ -22,7 +23,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problem answers of a route, and those that every route may give."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": _ref(ProblemOut)}}
-        for status in (*statuses, 403, 500, 503)
+        for status in sorted({*statuses, 403, 422, 500, 503})
     }
 
 
@@ -63,6 +64,10 @@ def document(app: FastAPI, version: str) -> dict[str, Any]:
     for model in models:
         _add(schemas, model.__name__, model.model_json_schema(ref_template=REFERENCE))
     _add(schemas, "Method", TypeAdapter(AnyMethod).json_schema(ref_template=REFERENCE))
+    schemas["AdaptRequest"]["properties"]["method"]["anyOf"] = [
+        {"type": "string", "enum": sorted(METHODS)},
+        {"$ref": REFERENCE.format(model="Method")},
+    ]
     return made
 
 

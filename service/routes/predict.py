@@ -10,7 +10,8 @@ from service.errors import BodyInvalid
 from service.routes.body import json_body
 from service.routes.openapi import problems, takes
 from service.routes.state import Graft, Tenant
-from service.schemas import PredictOut, PredictRequest
+from service.schemas.answers import PredictOut
+from service.schemas.requests import PredictRequest
 from service.serving.references import parse
 from service.settings import Settings
 

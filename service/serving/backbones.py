@@ -13,6 +13,7 @@ from service.errors import NotReady
 from service.serving.encoder import Encoder
 
 POLL_S = 0.25
+RETRY_S = 5.0
 
 _logger = logging.getLogger(__name__)
 
@@ -41,11 +42,6 @@ class Backbones:
         self._encoders: dict[str, Encoder] = {}
         self._cards: dict[str, Card] = {}
         self._opening = asyncio.Lock()
-
-    @property
-    def encoders(self) -> tuple[Encoder, ...]:
-        """Every open encoder."""
-        return tuple(self._encoders.values())
 
     def standings(self) -> list[Standing]:
         """Every backbone of this service, by name."""
@@ -85,20 +81,28 @@ class Backbones:
         return self._encoders[digest]
 
     async def prepare(self) -> None:
-        """Open each backbone as soon as it is hosted; returns when all are ready."""
+        """Open each backbone as soon as it is hosted; returns when all are ready. One that is broken is tried again."""
         while self.waiting_for():
             cards = await asyncio.to_thread(hosted, self._folder)
             for name in self.waiting_for():
                 if name in cards:
-                    await self._open(cards[name].digest)
-                    self._cards[name] = cards[name]
-                    _logger.info("backbone ready", extra={"backbone": name, "digest": cards[name].digest})
+                    await self._make_ready(cards[name])
             await asyncio.sleep(POLL_S if self.waiting_for() else 0)
 
     def close(self) -> None:
         """Stop all encoders."""
         for encoder in self._encoders.values():
             encoder.close()
+
+    async def _make_ready(self, card: Card) -> None:
+        try:
+            await self._open(card.digest)
+        except Exception:
+            _logger.exception("a backbone cannot be opened", extra={"backbone": card.id, "retry_s": RETRY_S})
+            await asyncio.sleep(RETRY_S)
+        else:
+            self._cards[card.id] = card
+            _logger.info("backbone ready", extra={"backbone": card.id, "digest": card.digest})
 
     async def _open(self, digest: str) -> None:
         async with self._opening:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from adapters.heads import read_tables
 from adapters.manifest import Manifest
+from models.errors import GraftError
 from service.errors import NotFound
 from service.registry import adapters as registry
 from service.registry import events
@@ -78,7 +79,7 @@ class Directory:
             new = [event for event in events.since(self._engine, self._newest) if event.seq not in self._seen]
             for tenant, name in dict.fromkeys((event.tenant, event.adapter) for event in new):
                 if (tenant, name) in self._known:
-                    self._replace(tenant, name)
+                    self._replace_if_whole(tenant, name)
             self._seen.update(event.seq for event in new)
             self._newest = max([self._newest, *(event.seq for event in new)])
             self._seen = {seq for seq in self._seen if seq > self._newest - events.WINDOW}
@@ -94,9 +95,17 @@ class Directory:
                 await asyncio.sleep(4 * POLL_S)
 
     def _learn(self, tenant: str, name: str) -> Adapter:
-        adapter = registry.get(self._engine, tenant, name)
-        self._known[tenant, name] = adapter
-        return adapter
+        with self._refreshing:  # what is published between reading and noting it would be missed for good
+            adapter = registry.get(self._engine, tenant, name)
+            self._known[tenant, name] = adapter
+            return adapter
+
+    def _replace_if_whole(self, tenant: str, name: str) -> None:
+        """A version whose files are broken must not hold up every other adapter's news: the old state goes on."""
+        try:
+            self._replace(tenant, name)
+        except GraftError:
+            _logger.exception("a new version cannot be loaded", extra={"tenant": tenant, "adapter": name})
 
     def _replace(self, tenant: str, name: str) -> None:
         try:

@@ -17,7 +17,7 @@ import numpy as np
 
 from models.base import Backbone, Embedding, Encoded
 from models.batching import MAX_ITEMS, MAX_TOKENS, plan
-from service.errors import Busy
+from service.errors import Busy, NotReady
 
 ROUND_ITEMS = 32
 """Most items of a round: what a newcomer waits for at most, about 50 ms of MiniLM on two cores."""
@@ -26,7 +26,7 @@ INLINE_ITEMS = 8
 """Up to this many texts are tokenised where they are, some 0.05 ms each; more go to a thread."""
 
 
-@dataclass
+@dataclass(eq=False)  # a call is itself alone: comparing the arrays of two would raise
 class _Call:
     """A call that waits for its embeddings."""
 
@@ -65,6 +65,7 @@ class Encoder:
 
         Raises:
             Busy: Too many items wait already.
+            NotReady: The service stops.
             WrongInput: An item is not what the backbone takes.
         """
         loop = asyncio.get_running_loop()
@@ -76,24 +77,29 @@ class Encoder:
         call = _Call(items, np.empty((len(items), *width), np.float32), loop.create_future(), loop)
         call.order.extend(range(len(items)))
         call.missing = len(items)
-        self._enqueue(call)
-        try:
-            await call.done
-        except asyncio.CancelledError:
-            self._leave(call)
-            raise
+        if items:
+            self._enqueue(call)
+            try:
+                await call.done
+            except BaseException:  # cancelled, or one of its batches failed: nobody waits for the rest
+                self._leave(call)
+                raise
         return call.out, [item.truncated for item in items]
 
     def close(self) -> None:
         """Stop the thread; calls that still wait fail."""
         with self._changed:
             self._closed = True
+            for call in self._calls:
+                _settle(call, _stops())
             self._changed.notify()
         self._thread.join(timeout=5)
         self._prepare.shutdown(wait=False)
 
     def _enqueue(self, call: _Call) -> None:
         with self._changed:
+            if self._closed:
+                raise _stops()
             if self._waiting + call.missing > self._max_waiting:
                 raise Busy(
                     f"{self._waiting} inputs are waiting for {self.backbone.card.id}, the limit is "
@@ -146,6 +152,10 @@ class Encoder:
                 call.missing -= 1
                 if call.missing == 0:
                     _settle(call, None)
+
+
+def _stops() -> NotReady:
+    return NotReady("The service stops; send it again when it is back.")
 
 
 def _settle(call: _Call, error: Exception | None) -> None:

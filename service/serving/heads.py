@@ -51,14 +51,19 @@ class Slot:
 
 
 class HeadTable:
-    """Heads of one backbone. Thread-safe; the least recently used leave first when the limit is reached."""
+    """Heads of one backbone. Thread-safe; the least recently used leave first when the limit is reached.
+
+    The table takes at most `limit_bytes` (a single head that is larger excepted); half of it is for the gaps between
+    live heads, so that moving them is rare.
+    """
 
     def __init__(self, width: int, limit_bytes: int) -> None:
         self._lock = threading.Lock()
         self._width = width
-        self._limit_rows = max(1, limit_bytes // (4 * (width + 1)))
-        self._weight = np.empty((_FIRST_ROWS, width), np.float32)
-        self._bias = np.empty(_FIRST_ROWS, np.float32)
+        self._limit_rows = max(1, limit_bytes // (4 * (width + 1)) // 2)
+        first = min(_FIRST_ROWS, 2 * self._limit_rows)
+        self._weight = np.empty((first, width), np.float32)
+        self._bias = np.empty(first, np.float32)
         self._end = 0
         self._held: OrderedDict[str, tuple[int, int, float]] = OrderedDict()
 
@@ -100,11 +105,6 @@ class HeadTable:
             self._held.move_to_end(key)
             return self._slot(self._held[key])
 
-    def drop(self, key: str) -> None:
-        """Let a head go; a batch in flight keeps what it holds."""
-        with self._lock:
-            self._held.pop(key, None)
-
     def _slot(self, place: tuple[int, int, float]) -> Slot:
         start, stop, temperature = place
         return Slot(self._weight[start:stop], self._bias[start:stop], temperature)
@@ -118,7 +118,7 @@ class HeadTable:
         capacity = len(self._bias)
         while capacity < needed * 2:
             capacity *= 2
-        self._move_to(capacity)
+        self._move_to(max(needed, min(capacity, 2 * self._limit_rows)))
 
     def _move_to(self, capacity: int) -> None:
         """Copy the live heads, without the gaps, to new arrays."""

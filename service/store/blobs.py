@@ -8,11 +8,12 @@ it is not there. Linking never replaces, so two writers of the same bytes are ha
 fsync and follows symbolic links, which is why this is ours.)
 """
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,10 @@ def fsync_dir(folder: Path) -> None:
 
 def create_only(path: Path, data: bytes, staging: Path) -> bool:
     """Write a whole, durable file unless there is one; says whether this call made it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging.mkdir(parents=True, exist_ok=True)
     temporary = staging / uuid4().hex
     with disk_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
                 file.write(data)
@@ -93,8 +94,11 @@ class Blobs:
         """
         self.check_room(len(data))
         digest = hashlib.sha256(data).hexdigest()
-        if not self.path(digest).exists():
-            create_only(self.path(digest), data, self._staging)
+        path = self.path(digest)
+        try:
+            os.utime(path)  # it is wanted again: a sweep must not take it for left over
+        except FileNotFoundError:
+            create_only(path, data, self._staging)
         return Blob(digest, len(data))
 
     def get(self, digest: str) -> bytes:
@@ -141,9 +145,21 @@ class Blobs:
         finally:
             path.unlink(missing_ok=True)
 
-    def sweep_staging(self, older_than_s: float, now_s: float) -> int:
-        """Remove what crashed writers left in staging; returns how many files."""
-        left = [p for p in self._staging.glob("*") if now_s - p.stat().st_mtime > older_than_s]
-        for path in left:
-            path.unlink(missing_ok=True)
-        return len(left)
+    def sweep(self, keep: Container[str], older_than_s: float, now_s: float) -> int:
+        """Remove old files that nothing needs: what crashed writers left in staging, and blobs that are not in `keep`.
+
+        Args:
+            keep: Digests that something points to.
+            older_than_s: Younger files stay: something may be about to point to them.
+            now_s: Seconds since the epoch.
+
+        Returns:
+            How many files were removed.
+        """
+        removed = 0
+        for path in [*self._staging.glob("*"), *(p for p in self._root.glob("*/*") if p.name not in keep)]:
+            with contextlib.suppress(FileNotFoundError):  # its writer has just finished with it
+                if now_s - path.stat().st_mtime > older_than_s:
+                    path.unlink()
+                    removed += 1
+        return removed

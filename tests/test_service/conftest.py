@@ -5,6 +5,7 @@
 
 import asyncio
 import dataclasses
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,15 +13,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
+from adapters.heads import AffineHead, tables_bytes
+from adapters.manifest import FileEntry, Manifest
 from models.catalog import entry
 from models.hosted import host
+from service.database.engine import migrate, open_engine
+from service.ids import new_id
 from service.jobs.adapting import Adapting
 from service.jobs.child import failure
 from service.jobs.fit import Fitting, Order
 from service.jobs.fitter import Failed, Fitter, Stopped
+from service.registry import adapters, jobs
+from service.registry.datasets import Dataset
 from service.routes.guard import Guard
 from service.routes.state import State
 from service.settings import Settings
@@ -170,3 +179,125 @@ async def _ready(state: State) -> None:
 @pytest.fixture
 def client(service: Service) -> TestClient:
     return service.client
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty registry of the newest schema, made once."""
+    path = tmp_path_factory.mktemp("registry") / "registry.sqlite"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, migrated: Path) -> Path:
+    """A home with an empty registry."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    shutil.copy(migrated, folder / "registry.sqlite")
+    return folder
+
+
+@pytest.fixture
+def engine(home: Path) -> Iterator[Engine]:
+    opened = open_engine(f"sqlite:///{home}/registry.sqlite")
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def blobs(home: Path) -> Blobs:
+    return Blobs(home)
+
+
+class Records:
+    """Makes rows of the registry with everything filled in that a test does not care about."""
+
+    def __init__(self, engine: Engine, home: Path, blobs: Blobs) -> None:
+        self.engine = engine
+        self.home = home
+        self.blobs = blobs
+        self._made = 0
+
+    def dataset(self, fingerprint: str = "f1", *, items: bytes = b"items", at: float = 1.0, **more: Any) -> Dataset:
+        fields = {"tenant": "default", "name": "intents.csv", "facts": {}, "sha256": "s" * 64, "created_at": at} | more
+        blob = self.blobs.put(items).digest
+        return Dataset(id=new_id("ds", at), fingerprint=fingerprint, blob=blob, **fields)
+
+    def job(self, **more: Any) -> jobs.Job:
+        """A job that is not stored yet."""
+        self._made += 1
+        request = {"dataset": "ds_1", "backbone": "fake", "method": {"method": "prototype"}, "seed": 0}
+        fields: dict[str, Any] = {
+            "id": f"job_{self._made}",
+            "tenant": "default",
+            "kind": "adapt",
+            "adapter": "intents",
+            "request": request | {"max_seconds": 60.0, "promote": "auto"},
+            "state": jobs.QUEUED,
+            "stage": "waiting",
+            "progress": 0.0,
+            "attempts": 0,
+            "version": None,
+            "error": None,
+            "seconds": {},
+            "cancel_at": None,
+            "created_at": 1.0,
+            "started_at": None,
+            "finished_at": None,
+        }
+        return jobs.Job(**(fields | more))
+
+    def stored_job(self, **more: Any) -> jobs.Job:
+        job = self.job(**more)
+        jobs.add(self.engine, job, None, max_queued=1_000)
+        return job
+
+    def running_job(self, **more: Any) -> jobs.Job:
+        job = self.stored_job(**more)
+        assert jobs.begin(self.engine, job.id, 2.0)
+        return job
+
+    def draft(
+        self, job: jobs.Job, *, moves: bool = True, weight: float = 1.0, metrics: dict[str, Any] | None = None
+    ) -> adapters.Draft:
+        """What a fit of two classes on an embedding of width 3 would publish."""
+        head = AffineHead(np.full((2, 3), weight, np.float32), np.zeros(2, np.float32), ("a", "b"))
+        tables = self.blobs.put(tables_bytes(head, 1.0))
+
+        def manifest(number: int) -> Manifest:
+            return Manifest(
+                name=job.adapter,
+                number=number,
+                kind="affine",
+                backbone="fake",
+                backbone_digest="d" * 64,
+                tap="pooled",
+                width=3,
+                classes=("a", "b"),
+                method={"method": "prototype"},
+                temperature=1.0,
+                calibrated=True,
+                dataset="ds_1",
+                dataset_sha256="s" * 64,
+                job=job.id,
+                created_at="2026-01-01T00:00:00+00:00",
+                seed=0,
+                files={"head.safetensors": FileEntry(tables.digest, tables.size_bytes)},
+            )
+
+        return adapters.Draft(
+            job.tenant, job.adapter, job.id, manifest, metrics or {}, {"fit": 0.1}, lambda live: (moves, "because")
+        )
+
+    def publish(self, name: str = "intents", *, at: float = 3.0, tenant: str = "default", **more: Any) -> int:
+        """A version of an adapter, from its job to its row."""
+        job = self.running_job(adapter=name, tenant=tenant)
+        number = adapters.publish(self.engine, self.home, self.draft(job, **more), at)
+        assert number is not None
+        return number
+
+
+@pytest.fixture
+def records(engine: Engine, home: Path, blobs: Blobs) -> Records:
+    return Records(engine, home, blobs)

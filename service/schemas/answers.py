@@ -1,109 +1,23 @@
-"""Wire types: what goes in and out over HTTP. Unknown fields of a request are refused.
+"""What the service answers.
 
 Times are ISO 8601 in UTC. A list is ``{"data": [...], "has_more": bool}``.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.methods import METHODS
 from service.registry import adapters as registry
 from service.registry.datasets import Dataset
 from service.registry.jobs import Job
 from service.serving.backbones import Standing
-from service.serving.references import NAME
 
 T = TypeVar("T")
-
-Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
-MethodChoice = Annotated[
-    Any,
-    WithJsonSchema(
-        {
-            "description": "A method's name, or an object with its name in `method` and its parameters.",
-            "anyOf": [
-                {"type": "string", "enum": sorted(METHODS)},
-                {"$ref": "#/components/schemas/Method"},
-            ],
-        }
-    ),
-]
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class DatasetMeta(_Request):
-    """How to read an upload (`meta` of POST /v1/datasets)."""
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    """What to call it; the file's name otherwise."""
-    modality: Literal["text"] = "text"
-    """What the items are."""
-    text: str | None = None
-    """Column of the texts; guessed when left out."""
-    label: str | None = None
-    """Column of the labels; guessed when left out."""
-    strict: bool = False
-    """Refuse the upload if any row is bad, instead of leaving bad rows out."""
-
-
-class AdaptRequest(_Request):
-    """What to fit (POST /v1/adapters)."""
-
-    name: Name
-    """Name of the adapter; a new name makes a new adapter, a known one a new version."""
-    dataset: str
-    """Id of the labelled dataset."""
-    backbone: str | None = None
-    """Name of a hosted backbone; the service's first one otherwise."""
-    method: MethodChoice = "auto"
-    max_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
-    """Time that the fit may take, in seconds; the operator sets the most."""
-    seed: int = Field(0, ge=0, lt=2**31)
-    """Source of all randomness: the same data, request and seed give the same head."""
-    promote: Literal["auto", "always", "never"] = "auto"
-    """Whether `live` moves to the new version: `auto` moves it unless it is worse on the same held-out items."""
-
-
-class AdaptForm(_Request):
-    """The same as a multipart form, with `file` in place of `dataset`."""
-
-    name: Name
-    backbone: str | None = None
-    method: str = "auto"
-    """A method's name, or its object as JSON text."""
-    max_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
-    seed: int = Field(0, ge=0, lt=2**31)
-    promote: Literal["auto", "always", "never"] = "auto"
-    text: str | None = None
-    """Column of the texts; guessed when left out."""
-    label: str | None = None
-    """Column of the labels; guessed when left out."""
-    strict: bool = False
-    """Refuse the upload if any row is bad, instead of leaving bad rows out."""
-
-
-class AliasRequest(_Request):
-    """Where an alias points (PUT /v1/adapters/{name}/aliases/{alias})."""
-
-    version: int = Field(ge=1)
-
-
-class PredictRequest(_Request):
-    """What to predict (POST /v1/adapters/{ref}/predict)."""
-
-    inputs: list[str] = Field(min_length=1)
-    """Texts, 1 to 1,000."""
-    top_k: int = Field(3, ge=1, le=1_000)
-    """Most labels listed an input."""
 
 
 class Page(_Answer, Generic[T]):

@@ -1,0 +1,129 @@
+"""The real service as a child process: started on a free loopback port, stopped with everything that it started.
+
+.bench/backbones/          exported backbones, kept between runs
+.bench/<random>/           one run's state, deleted after it; its backbones/ is a link to the above
+.bench/service.log         what the last service said
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft import Client, GraftError
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCH = ROOT / ".bench"
+LOG = BENCH / "service.log"
+
+START_S = 300.0
+"""Longest wait for the service; the first start exports the backbone."""
+STOP_S = 20.0
+"""Longest wait for the service to stop by itself."""
+POLL_S = 0.02
+"""Pause between two looks whether it is ready; start times are no finer."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that answers.
+
+    Attributes:
+        client: Calls it.
+        pid: Its first process; the others are below it.
+        backbones: Folder of its exported backbones.
+        ready_s: From the start of its first process to the first 200 of /readyz.
+    """
+
+    client: Client
+    pid: int
+    backbones: Path
+    ready_s: float
+
+
+@contextmanager
+def fresh_home(root: Path = BENCH) -> Iterator[Path]:
+    """A folder of state for one run, empty but for the backbones that earlier runs exported; deleted at the end."""
+    backbones = root / "backbones"
+    backbones.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root) as home:
+        (Path(home) / "backbones").symlink_to(backbones, target_is_directory=True)
+        yield Path(home)
+
+
+@contextmanager
+def serving(home: Path, *, threads: int, log: Path = LOG) -> Iterator[Service]:
+    """Start the service, wait until it is ready, and stop it whatever happens.
+
+    Args:
+        home: Folder of its state.
+        threads: Of a backbone's session, in the HTTP process and in a fit.
+        log: Where its output goes.
+
+    Raises:
+        SystemExit: It ended, or was not ready after `START_S`; names the log.
+    """
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "graft.cli", "serve", "--port", str(port), "--home", str(home)]
+    chosen = {"GRAFT_ENCODER_THREADS": str(threads), "GRAFT_FIT_THREADS": str(threads)}
+    # Settings of the caller's own service must not change what is measured.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAFT_")}
+    with log.open("wb") as output, Client(url) as client:
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=kept | chosen,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            wait_ready(client, child, log)
+            yield Service(client, child.pid, home / "backbones", time.perf_counter() - started)
+        finally:
+            stop(child)
+
+
+def wait_ready(client: Client, child: subprocess.Popen[bytes], log: Path, wait_s: float = START_S) -> None:
+    """Return once /readyz answers 200. Raises SystemExit when the service ends or takes longer than `wait_s`."""
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        with suppress(GraftError):
+            if client.readiness().ready:
+                return
+        if child.poll() is not None:
+            raise SystemExit(f"The service ended with exit code {child.returncode} before it was ready. See {log}.")
+        time.sleep(POLL_S)
+    raise SystemExit(f"The service was not ready after {wait_s:g} s. See {log}.")
+
+
+def stop(child: subprocess.Popen[bytes], wait_s: float = STOP_S) -> None:
+    """Stop a child and what it started: politely, and then not."""
+    if child.poll() is None:
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(wait_s)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def stop_on_terminate() -> None:
+    """Turn SIGTERM into KeyboardInterrupt: whoever ends a benchmark must not leave its service behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Wire types: what goes in (`requests`) and what comes out (`answers`)."""

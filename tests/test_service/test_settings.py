@@ -1,0 +1,85 @@
+"""Settings come from GRAFT_* variables, and from nothing else."""
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings, SettingsUnknown
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("GRAFT_")]:
+        monkeypatch.delenv(name)
+
+
+def test_values_are_read_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRAFT_HOME", str(tmp_path))
+    monkeypatch.setenv("GRAFT_MAX_ROWS", "7")
+    monkeypatch.setenv("GRAFT_BACKBONES", '["fake", "minilm-l6"]')
+    settings = Settings.from_environment()
+    assert (settings.home, settings.max_rows, settings.backbones) == (tmp_path, 7, ("fake", "minilm-l6"))
+
+
+def test_an_unknown_variable_stops_the_start_and_names_the_nearest(monkeypatch):
+    monkeypatch.setenv("GRAFT_MAX_ROW", "7")
+    with pytest.raises(SettingsUnknown, match=r"GRAFT_MAX_ROW .* did you mean GRAFT_MAX_ROWS\?"):
+        Settings.from_environment()
+
+
+def test_a_known_name_with_something_behind_it_is_unknown(monkeypatch):
+    monkeypatch.setenv("GRAFT_MAX_ROWS__SOFT", "7")
+    with pytest.raises(SettingsUnknown, match="GRAFT_MAX_ROWS__SOFT"):
+        Settings.from_environment()
+
+
+def test_an_unknown_variable_like_no_other_lists_what_is_known(monkeypatch):
+    monkeypatch.setenv("GRAFT_ZZZZZZZZ", "7")
+    with pytest.raises(SettingsUnknown, match="known are GRAFT_ALLOWED_HOSTS, GRAFT_BACKBONES"):
+        Settings.from_environment()
+
+
+def test_the_clients_own_variables_may_stand_beside(monkeypatch):
+    monkeypatch.setenv("GRAFT_URL", "http://127.0.0.1:3000")
+    monkeypatch.setenv("GRAFT_KEY", "k")
+    assert Settings.from_environment().workers == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GRAFT_WORKERS", "2"),
+        ("GRAFT_WORKERS", "-1"),
+        ("GRAFT_BACKBONES", "[]"),
+        ("GRAFT_MAX_FIT_S", "0"),
+        ("GRAFT_LOG_LEVEL", "LOUD"),
+        ("GRAFT_FIT_MEMORY_BYTES", "1024"),
+        ("GRAFT_WORKER_TIMEOUT_S", "1"),
+    ],
+)
+def test_values_out_of_range_stop_the_start(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.removeprefix("GRAFT_").lower()):
+        Settings.from_environment()
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError):
+        Settings().max_rows = 1
+
+
+def test_paths_lie_under_the_home_and_do_not_move_with_the_working_directory(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(home="state")
+    expected = tmp_path.resolve() / "state"
+    assert settings.database_url == f"sqlite:///{expected}/registry.sqlite"
+    assert settings.queue_url == f"sqlite:///{expected}/queue.sqlite"
+    assert settings.backbones_dir == expected / "backbones"
+
+
+def test_threads_are_the_number_given_or_every_core():
+    given = Settings(encoder_threads=3, fit_threads=5)
+    assert (given.threads_for_encoding, given.threads_for_fitting) == (3, 5)
+    every = Settings()
+    assert every.threads_for_encoding == every.threads_for_fitting == os.cpu_count()
