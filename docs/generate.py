@@ -1,12 +1,26 @@
-"""Writes the pages that follow from the code: ``python docs/generate.py`` (or ``make docs``); a test holds them true."""
+"""Writes the pages that follow from the code (``make docs``); a test holds them true."""
 
 import inspect
 from pathlib import Path
 
 from adapters.base import Method
 from adapters.methods import METHODS
+from service.settings import PREFIX, Settings
 
 HERE = Path(__file__).parent
+
+CONFIGURATION = """# Configuration
+
+The service and its worker read their settings from environment variables when they start; there is no configuration
+file. A `GRAFT_*` variable that is not in this table stops the start and names the nearest one, and so does a value out of its
+range. Lists are words with commas between them: `GRAFT_ALLOWED_HOSTS=127.0.0.1,localhost`. This page follows from
+`service/settings.py`; write there, then `make docs`.
+"""
+
+CLIENT = """
+`GRAFT_URL` (the address that `graft` and `graft.Client` call) and `GRAFT_KEY` are the client's; the service passes over
+them.
+"""
 
 
 def methods() -> str:
@@ -29,5 +43,21 @@ def _section(name: str, method: type[Method]) -> str:
     return f"\n## `{name}`\n\n```\n{inspect.getdoc(method)}\n```\n{table}"
 
 
+def configuration() -> str:
+    """docs/configuration.md: one row a setting."""
+    rows = "".join(
+        f"| `{PREFIX}{name.upper()}` | `{_default(field.default)}` | {field.description} |\n"
+        for name, field in Settings.model_fields.items()
+    )
+    return f"{CONFIGURATION}\n| variable | default | meaning |\n|---|---|---|\n{rows}{CLIENT}"
+
+
+def _default(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+PAGES = {"methods.md": methods, "configuration.md": configuration}
+
 if __name__ == "__main__":
-    (HERE / "methods.md").write_text(methods(), encoding="utf-8")
+    for name, write in PAGES.items():
+        (HERE / name).write_text(write(), encoding="utf-8")

@@ -7,14 +7,22 @@ ignores unknown environment variables even with ``extra="forbid"``, so the prefi
 import difflib
 import os
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "GRAFT_"
 FOREIGN = frozenset({"GRAFT_URL", "GRAFT_KEY"})
 """Variables of the client, which may stand in the same environment."""
+
+
+def _words(value: object) -> object:
+    """A list as it is written in an environment variable: words with commas between them."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class SettingsUnknown(ValueError):
@@ -30,9 +38,9 @@ class Settings(BaseSettings):
     """Folder of all state: database, blobs, exported backbones. Made when missing; must be on a local disk."""
     workers: int = Field(1, ge=0, le=1)
     """Worker processes started and supervised beside the HTTP process; 0 where workers run elsewhere."""
-    backbones: tuple[str, ...] = Field(("minilm-l6",), min_length=1)
+    backbones: Words = Field(("minilm-l6",), min_length=1)
     """Backbones of the catalogue that are hosted from the start; the first is the default of a fit."""
-    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    allowed_hosts: Words = ("127.0.0.1", "localhost", "::1")
     """Host names that a request may be addressed to, and pages may call from (Host and Origin headers)."""
     encoder_threads: int = Field(0, ge=0)
     """Threads of one backbone's session in the HTTP process; 0 takes every core."""

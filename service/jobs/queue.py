@@ -21,6 +21,9 @@ RELEASE = "1"
 POLL_S = 0.2
 PRIORITY = 100
 
+RETRIES: dict[str, Any] = {"retries_allowed": True, "max_attempts": 4, "interval_seconds": 1.0, "backoff_rate": 3.0}
+"""A step raises only when something of ours is away (the database, the disk): it is tried again within some 13 s."""
+
 WAITING = frozenset({"ENQUEUED", "DELAYED"})
 PENDING = "PENDING"
 
@@ -111,11 +114,11 @@ class Runner:
         )
         DBOS(config=config)
 
-        @DBOS.step(name="fit")
+        @DBOS.step(name="fit", **RETRIES)
         def fit(job_id: str) -> dict[str, Any] | None:
             return self._fit(job_id)
 
-        @DBOS.step(name="publish")
+        @DBOS.step(name="publish", **RETRIES)
         def publish(job_id: str, outcome: dict[str, Any]) -> None:
             self._publish(job_id, outcome)
 

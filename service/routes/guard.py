@@ -13,6 +13,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -146,7 +147,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_database(request: Request, error: Exception) -> Response:
     _logger.error("the database did not answer", exc_info=error, extra={"request": _id(request)})
-    if getattr(cast(OperationalError, error).orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+    if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return render(DiskFull("There is no room left on the disk that holds the database; free some."), _id(request))
     return render(NotReady("The service's database does not answer at the moment; try again."), _id(request))
 
@@ -162,4 +163,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_parameters)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(OperationalError, _on_database)
+    app.add_exception_handler(PoolTimeout, _on_database)
     app.add_exception_handler(Exception, _on_anything)

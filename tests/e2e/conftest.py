@@ -41,7 +41,7 @@ class Server:
 
     def start(self, timeout_s: float = 120) -> "Server":
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GRAFT_")}
-        environment |= {"GRAFT_HOME": str(self.home), "GRAFT_BACKBONES": f'["{self.backbones}"]'}
+        environment |= {"GRAFT_HOME": str(self.home), "GRAFT_BACKBONES": self.backbones}
         port = str(self.port)
         arguments = {
             "graft": ["-m", "graft.cli", "serve", "--port", port],

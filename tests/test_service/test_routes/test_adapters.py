@@ -27,7 +27,8 @@ def test_adapt_from_a_dataset_answers_202_with_a_job_that_publishes(service, hol
     assert answer.status_code == 202
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
-    assert (job["state"], job["dataset"], job["adapter"], job["version"]) == ("queued", dataset, "a", None)
+    assert job["state"] in {"queued", "running"}
+    assert (job["dataset"], job["adapter"], job["version"]) == (dataset, "a", None)
     hold.set()
     done = service.wait(job["id"], "succeeded")
     assert (done["version"], done["ref"], done["progress"]) == (1, "a:1", 1.0)
@@ -156,7 +157,10 @@ def test_lists_come_in_pages(service):
 def test_idempotency_key_makes_one_job(service):
     dataset = service.upload().json()["id"]
     body = {"name": "a", "dataset": dataset, "method": "prototype"}
-    send = lambda body: service.client.post("/v1/adapters?wait=20", json=body, headers={"Idempotency-Key": "k1"})
+
+    def send(body):
+        return service.client.post("/v1/adapters?wait=20", json=body, headers={"Idempotency-Key": "k1"})
+
     first, again = send(body), send(body)
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json()["job"] == again.json()["job"]

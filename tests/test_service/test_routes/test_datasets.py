@@ -113,9 +113,9 @@ def test_bad_forms(service, request_, status, code):
 
 
 def test_idempotency_key_on_upload(service):
-    send = lambda data: service.client.post(
-        "/v1/datasets", files={"file": ("x.csv", data)}, headers={"Idempotency-Key": "k"}
-    )
+    def send(data):
+        return service.client.post("/v1/datasets", files={"file": ("x.csv", data)}, headers={"Idempotency-Key": "k"})
+
     first, again = send(service.csv(service.words)), send(service.csv(service.words))
     assert first.json()["id"] == again.json()["id"]
     other = send(service.csv({**service.words, "more": ["one", "two"]}))
