@@ -12,9 +12,9 @@ HERE = Path(__file__).parent
 CONFIGURATION = """# Configuration
 
 The service and its worker read their settings from environment variables when they start; there is no configuration
-file. A `GRAFT_*` variable that is not in this table stops the start and names the nearest one, and so does a value out of its
-range. Lists are words with commas between them: `GRAFT_ALLOWED_HOSTS=127.0.0.1,localhost`. This page follows from
-`service/settings.py`; write there, then `make docs`.
+file. A `GRAFT_*` variable that is not in this table stops the start and names the nearest one, and so does a value out
+of its range. Lists are words with commas between them: `GRAFT_ALLOWED_HOSTS=127.0.0.1,localhost`. This page follows
+from `service/settings.py`; write there, then `make docs`.
 """
 
 CLIENT = """

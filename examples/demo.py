@@ -151,7 +151,7 @@ def demo(console: Console, home: Path) -> None:
             outcome = fit_and_predict(client, progress, [text for text, _ in expected])
         show(console, outcome, expected)
     console.print(f"\nThe service has stopped. Its state is in {home}, its log in {log}.")
-    console.print("Go on with: make serve, then graft fit examples/intents.csv --name intents")
+    console.print("Go on with: make serve, then .venv/bin/graft fit examples/intents.csv --name intents")
 
 
 def main() -> int:
