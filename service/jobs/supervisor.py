@@ -65,7 +65,8 @@ class Supervisor:
 
     def _spawn(self) -> "subprocess.Popen[bytes] | None":
         try:
-            return subprocess.Popen(self._command, cwd=Path(__file__).parents[2])
+            # A session of its own: a Ctrl-C in the terminal is the parent's to handle, which then stops the worker.
+            return subprocess.Popen(self._command, cwd=Path(__file__).parents[2], start_new_session=True)
         except OSError:  # no memory, no process to be had: it may be different at the next try
             _logger.exception("the worker cannot be started")
             return None

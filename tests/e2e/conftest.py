@@ -77,7 +77,7 @@ class Server:
         family = self.family()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout_s)
-        self._gone(family)
+        self.gone(family)
         return code
 
     def kill(self) -> None:
@@ -86,9 +86,9 @@ class Server:
         family = self.family()
         self.process.kill()
         self.process.wait()
-        self._gone(family)
+        self.gone(family)
 
-    def _gone(self, family: list[psutil.Process]) -> None:
+    def gone(self, family: list[psutil.Process]) -> None:
         _, alive = psutil.wait_procs(family, timeout=10)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):

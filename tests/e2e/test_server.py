@@ -1,5 +1,7 @@
 """A real server through its life: upload, fit, predict, restart, predict; and what must survive a pulled plug."""
 
+import os
+import signal
 import threading
 import time
 
@@ -36,6 +38,16 @@ def test_bentoml_serve_starts_the_same_service_with_one_worker(make_server, rows
     )
     assert {c.laddr.ip for c in http_process.net_connections("tcp") if c.status == "LISTEN"} == {"127.0.0.1"}
     assert server.stop() == 0
+
+
+def test_ctrl_c_ends_everything_in_good_order(make_server):
+    server = make_server().start()
+    family = server.family()
+    os.killpg(server.process.pid, signal.SIGINT)  # a terminal sends it to the whole foreground group
+    assert server.process.wait(20) in {0, 1, 130}
+    server.gone(family)
+    assert "started again" not in server.log()
+    assert "Traceback" not in server.log()
 
 
 def begin_long_fit(client, rows, until):
