@@ -16,7 +16,7 @@ from service.errors import NotFound, problem
 from service.jobs.fit import Order
 from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
 from service.jobs.promotion import Promotion
-from service.registry import adapters, datasets, jobs
+from service.registry import datasets, jobs, publishing
 
 MAX_ATTEMPTS = 3
 """Times that a job may take its process down before it is given up."""
@@ -67,7 +67,7 @@ class Adapting:
         """The second step: give the version a number and make it visible. Runs again harmlessly."""
         job = jobs.get(self._engine, None, job_id)
         draft = _draft(job, outcome)
-        number = adapters.publish(self._engine, self._home, draft, self._clock())
+        number = publishing.publish(self._engine, self._home, draft, self._clock())
         if number is None:
             jobs.end_cancelled(self._engine, job_id, self._clock())
             return
@@ -137,7 +137,7 @@ class Adapting:
         jobs.fail(self._engine, job.id, body, self._clock())
 
 
-def _draft(job: jobs.Job, outcome: dict[str, Any]) -> adapters.Draft:
+def _draft(job: jobs.Job, outcome: dict[str, Any]) -> publishing.Draft:
     facts = {key: value for key, value in outcome.items() if key not in {"metrics", "seconds", "files", "classes"}}
     started_at = datetime.fromtimestamp(job.started_at or job.created_at, UTC).isoformat(timespec="seconds")
 
@@ -153,6 +153,6 @@ def _draft(job: jobs.Job, outcome: dict[str, Any]) -> adapters.Draft:
         )
 
     promotion = Promotion(job.request["promote"], outcome["dataset_sha256"], outcome["metrics"])
-    return adapters.Draft(
+    return publishing.Draft(
         job.tenant, job.adapter, job.id, manifest, outcome["metrics"], outcome["seconds"], promotion.decide
     )

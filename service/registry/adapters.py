@@ -1,11 +1,5 @@
-"""Adapters, their versions and aliases.
+"""Adapters, their versions and aliases. How a version comes to be is in ``publishing.py``."""
 
-A version is published by one transaction: number given, manifest written create-only and fsynced, row, aliases, event
-and the job's end committed together. A version exists when its manifest and its row do; a manifest without a row is
-what a crash left behind and is never read.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +8,10 @@ from sqlalchemy import Connection, Engine, Row, String, cast, delete, func, inse
 
 from adapters.manifest import Manifest
 from service.database.engine import writing
-from service.database.tables import adapters, aliases, events, jobs, versions
-from service.errors import ArtifactCorrupt, Conflict, NotFound, PreconditionFailed
-from service.registry.jobs import SUCCEEDED, UNFINISHED
+from service.database.tables import adapters, aliases, events, versions
+from service.errors import Conflict, NotFound, PreconditionFailed
 from service.registry.paging import Page, page_of
-from service.store.blobs import Blobs, create_only
+from service.store.blobs import Blobs
 
 LIVE, LATEST = "live", "latest"
 
@@ -66,28 +59,8 @@ class Adapter:
     updated_at: float
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A fitted adapter that waits to be published.
-
-    Attributes:
-        tenant, name, job: Whose, which, and the job that made it.
-        manifest: Manifest for a given number.
-        metrics: Figures for lists.
-        seconds: Seconds a stage, for the job.
-        decide: Says whether `live` moves, given the version that is live now: (moves, reason).
-    """
-
-    tenant: str
-    name: str
-    job: str
-    manifest: Callable[[int], Manifest]
-    metrics: dict[str, Any]
-    seconds: dict[str, float]
-    decide: Callable[[Version | None], tuple[bool, str]]
-
-
-def _version(row: Row[Any]) -> Version:
+def version_of(row: Row[Any]) -> Version:
+    """A version from its row."""
     return Version(Manifest.from_dict(row.manifest), row.metrics, row.promoted, row.created_at)
 
 
@@ -96,95 +69,8 @@ def manifest_path(home: Path, tenant: str, name: str, number: int) -> Path:
     return home / "adapters" / tenant / name / str(number) / "manifest.json"
 
 
-def publish(engine: Engine, home: Path, draft: Draft, now_s: float) -> int | None:
-    """Publish a draft, once: a job that has a version already is answered with that version's number.
-
-    Returns:
-        The number, or None when the job has been cancelled meanwhile.
-    """
-    with writing(engine) as connection:
-        done = connection.execute(select(versions.c.number).where(versions.c.job == draft.job)).scalar_one_or_none()
-        if done is not None:
-            return int(done)
-        if not _end_job(connection, draft, now_s):
-            return None
-        number, manifest = _write_manifest(connection, home, draft, now_s)
-        _check_files(home, manifest)
-        live = _live_version(connection, draft)
-        moves, reason = draft.decide(live)
-        connection.execute(
-            insert(versions).values(
-                tenant=draft.tenant,
-                name=draft.name,
-                number=number,
-                job=draft.job,
-                manifest=manifest.to_dict(),
-                metrics=draft.metrics,
-                promoted={"live": moves, "reason": reason},
-                created_at=now_s,
-            )
-        )
-        connection.execute(update(jobs).where(jobs.c.id == draft.job).values(version=number))
-        for alias in (LATEST, LIVE) if moves else (LATEST,):
-            _switch(connection, draft.tenant, draft.name, alias, number)
-        _announce(connection, draft.tenant, draft.name, "published", now_s)
-        return number
-
-
-def _check_files(home: Path, manifest: Manifest) -> None:
-    """Under the write lock: a deletion of a version with the same content may just have taken a file."""
-    blobs = Blobs(home)
-    gone = [name for name, file in manifest.files.items() if not blobs.path(file.sha256).exists()]
-    if gone:
-        raise ArtifactCorrupt(f"{', '.join(gone)} of {manifest.name}:{manifest.number} are not in the store")
-
-
-def _end_job(connection: Connection, draft: Draft, now_s: float) -> bool:
-    """End the job, unless it has ended. A worker that stops may have given it back just after the fit was done."""
-    ended = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == draft.job, jobs.c.state.in_(UNFINISHED), jobs.c.cancel_at.is_(None))
-        .values(state=SUCCEEDED, stage="published", progress=1.0, seconds=draft.seconds, finished_at=now_s)
-    )
-    return bool(ended.rowcount)
-
-
-def _write_manifest(connection: Connection, home: Path, draft: Draft, now_s: float) -> tuple[int, Manifest]:
-    """Give the next number and write its manifest; a number that a crashed publish left a manifest for is skipped."""
-    where = (adapters.c.tenant == draft.tenant, adapters.c.name == draft.name)
-    made = connection.execute(select(adapters.c.versions_made).where(*where)).scalar_one_or_none()
-    if made is None:
-        made = 0
-        row = {"tenant": draft.tenant, "name": draft.name, "versions_made": 0, "created_at": now_s, "updated_at": now_s}
-        connection.execute(insert(adapters).values(row))
-    while True:
-        made += 1
-        manifest = draft.manifest(made)
-        path = manifest_path(home, draft.tenant, draft.name, made)
-        if create_only(path, manifest.to_json(), home / "staging"):
-            break
-        if path.read_bytes() == manifest.to_json():
-            break
-    connection.execute(update(adapters).where(*where).values(versions_made=made, updated_at=now_s))
-    return made, manifest
-
-
-def _live_version(connection: Connection, draft: Draft) -> Version | None:
-    query = (
-        select(versions)
-        .join(
-            aliases,
-            (aliases.c.tenant == versions.c.tenant)
-            & (aliases.c.name == versions.c.name)
-            & (aliases.c.version == versions.c.number),
-        )
-        .where(aliases.c.tenant == draft.tenant, aliases.c.name == draft.name, aliases.c.alias == LIVE)
-    )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _version(row)
-
-
-def _switch(connection: Connection, tenant: str, name: str, alias: str, number: int) -> Alias:
+def switch(connection: Connection, tenant: str, name: str, alias: str, number: int) -> Alias:
+    """Point an alias to a version, inside the caller's transaction."""
     where = (aliases.c.tenant == tenant, aliases.c.name == name, aliases.c.alias == alias)
     revision = connection.execute(select(aliases.c.revision).where(*where)).scalar_one_or_none()
     if revision is None:
@@ -195,7 +81,8 @@ def _switch(connection: Connection, tenant: str, name: str, alias: str, number: 
     return Alias(alias, number, revision + 1)
 
 
-def _announce(connection: Connection, tenant: str, name: str, kind: str, now_s: float) -> None:
+def announce(connection: Connection, tenant: str, name: str, kind: str, now_s: float) -> None:
+    """Tell those who follow the events, inside the caller's transaction."""
     connection.execute(insert(events).values(tenant=tenant, adapter=name, kind=kind, at=now_s))
 
 
@@ -228,7 +115,7 @@ def _load(connection: Connection, row: Row[Any]) -> Adapter:
     return Adapter(
         tenant=row.tenant,
         name=row.name,
-        versions={item.number: _version(item) for item in found},
+        versions={item.number: version_of(item) for item in found},
         aliases={item.alias: Alias(item.alias, item.version, item.revision) for item in names},
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -281,11 +168,11 @@ def set_alias(
         if if_match is not None and (now is None or if_match not in ("*", now.etag)):
             seen = "does not exist" if now is None else f"is at {now.etag} (version {now.version})"
             raise PreconditionFailed(f"If-Match is {if_match}, and alias {alias!r} {seen}; read it and decide again.")
-        switched = _switch(connection, tenant, name, alias, number)
+        switched = switch(connection, tenant, name, alias, number)
         connection.execute(
             update(adapters).where(adapters.c.tenant == tenant, adapters.c.name == name).values(updated_at=now_s)
         )
-        _announce(connection, tenant, name, "alias", now_s)
+        announce(connection, tenant, name, "alias", now_s)
         return switched
 
 
@@ -302,13 +189,13 @@ def remove_version(engine: Engine, home: Path, blobs: Blobs, tenant: str, name: 
         others = [n for n in adapter.versions if n != number]
         _refuse_if_held(adapter, number, others)
         if others and adapter.aliases[LATEST].version == number:
-            _switch(connection, tenant, name, LATEST, max(others))
+            switch(connection, tenant, name, LATEST, max(others))
         mine = (aliases.c.tenant == tenant, aliases.c.name == name)
         connection.execute(delete(aliases).where(*mine, aliases.c.version == number))
         connection.execute(
             delete(versions).where(versions.c.tenant == tenant, versions.c.name == name, versions.c.number == number)
         )
-        _announce(connection, tenant, name, "deleted", now_s)
+        announce(connection, tenant, name, "deleted", now_s)
         orphaned = [file.sha256 for file in version.manifest.files.values() if not _in_use(connection, file.sha256)]
         manifest_path(home, tenant, name, number).unlink(missing_ok=True)
         for digest in orphaned:

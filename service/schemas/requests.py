@@ -13,13 +13,9 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class DatasetMeta(_Request):
-    """How to read an upload (`meta` of POST /v1/datasets)."""
+class _Reading(_Request):
+    """How to read a file of labelled texts."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    """What to call it; the file's name otherwise."""
-    modality: Literal["text"] = "text"
-    """What the items are."""
     text: str | None = None
     """Column of the texts; guessed when left out."""
     label: str | None = None
@@ -28,17 +24,22 @@ class DatasetMeta(_Request):
     """Refuse the upload if any row is bad, instead of leaving bad rows out."""
 
 
-class AdaptRequest(_Request):
-    """What to fit (POST /v1/adapters)."""
+class DatasetMeta(_Reading):
+    """How to read an upload (`meta` of POST /v1/datasets)."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """What to call it; the file's name otherwise."""
+    modality: Literal["text"] = "text"
+    """What the items are."""
+
+
+class _Fitting(_Request):
+    """What to fit, whatever it is fitted to."""
 
     name: Name
     """Name of the adapter; a new name makes a new adapter, a known one a new version."""
-    dataset: str
-    """Id of the labelled dataset."""
     backbone: str | None = None
     """Name of a hosted backbone; the service's first one otherwise."""
-    method: Any = "auto"
-    """A method's name, or an object with its name in `method` and its parameters."""
     max_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
     """Time that the fit may take, in seconds; the operator sets the most."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -47,22 +48,20 @@ class AdaptRequest(_Request):
     """Whether `live` moves to the new version: `auto` moves it unless it is worse on the same held-out items."""
 
 
-class AdaptForm(_Request):
+class AdaptRequest(_Fitting):
+    """What to fit (POST /v1/adapters)."""
+
+    dataset: str
+    """Id of the labelled dataset."""
+    method: Any = "auto"
+    """A method's name, or an object with its name in `method` and its parameters."""
+
+
+class AdaptForm(_Fitting, _Reading):
     """The same as a multipart form, with `file` in place of `dataset`."""
 
-    name: Name
-    backbone: str | None = None
     method: str = "auto"
     """A method's name, or its object as JSON text."""
-    max_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
-    seed: int = Field(0, ge=0, lt=2**31)
-    promote: Literal["auto", "always", "never"] = "auto"
-    text: str | None = None
-    """Column of the texts; guessed when left out."""
-    label: str | None = None
-    """Column of the labels; guessed when left out."""
-    strict: bool = False
-    """Refuse the upload if any row is bad, instead of leaving bad rows out."""
 
 
 class AliasRequest(_Request):

@@ -28,7 +28,7 @@ from service.jobs.adapting import Adapting
 from service.jobs.child import failure
 from service.jobs.fit import Fitting, Order
 from service.jobs.fitter import Failed, Fitter, Stopped
-from service.registry import adapters, jobs
+from service.registry import jobs, publishing
 from service.registry.datasets import Dataset
 from service.routes.guard import Guard
 from service.routes.state import State
@@ -260,7 +260,7 @@ class Records:
 
     def draft(
         self, job: jobs.Job, *, moves: bool = True, weight: float = 1.0, metrics: dict[str, Any] | None = None
-    ) -> adapters.Draft:
+    ) -> publishing.Draft:
         """What a fit of two classes on an embedding of width 3 would publish."""
         head = AffineHead(np.full((2, 3), weight, np.float32), np.zeros(2, np.float32), ("a", "b"))
         tables = self.blobs.put(tables_bytes(head, 1.0))
@@ -286,14 +286,14 @@ class Records:
                 files={"head.safetensors": FileEntry(tables.digest, tables.size_bytes)},
             )
 
-        return adapters.Draft(
+        return publishing.Draft(
             job.tenant, job.adapter, job.id, manifest, metrics or {}, {"fit": 0.1}, lambda live: (moves, "because")
         )
 
     def publish(self, name: str = "intents", *, at: float = 3.0, tenant: str = "default", **more: Any) -> int:
         """A version of an adapter, from its job to its row."""
         job = self.running_job(adapter=name, tenant=tenant)
-        number = adapters.publish(self.engine, self.home, self.draft(job, **more), at)
+        number = publishing.publish(self.engine, self.home, self.draft(job, **more), at)
         assert number is not None
         return number
 

@@ -9,12 +9,12 @@ from sqlalchemy import text
 
 from service.database.engine import writing
 from service.errors import ArtifactCorrupt, Conflict, NotFound, PreconditionFailed
-from service.registry import adapters, events, jobs
+from service.registry import adapters, events, jobs, publishing
 from service.registry.adapters import LATEST, LIVE, manifest_path
 
 
 def _publish(records, draft, at_s=3.0):
-    return adapters.publish(records.engine, records.home, draft, at_s)
+    return publishing.publish(records.engine, records.home, draft, at_s)
 
 
 def _aliases(records, name="intents"):
