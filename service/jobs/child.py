@@ -40,7 +40,8 @@ def _command(command: dict[str, Any], fitting: Fitting, settings: Settings, on_s
         fitting.warm()
         return {}
     if command["do"] == "host":
-        return asdict(host(entry(command["backbone"]), settings.backbones_dir, on_stage))
+        card = host(entry(command["backbone"]), settings.backbones_dir, on_stage)
+        return {"card": asdict(card), "torch": "torch" in sys.modules}
     return asdict(fitting.run(Order(**command["order"]), on_stage))
 
 

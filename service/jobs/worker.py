@@ -83,7 +83,7 @@ class WorkerProcess:
     def _host(self, name: str) -> bool:
         started = time.monotonic()
         try:
-            self._fitter.run(
+            hosted = self._fitter.run(
                 {"do": "host", "backbone": name},
                 lambda stage, share: _logger.info(
                     "hosting", extra={"backbone": name, "stage": stage, "progress": round(share, 2)}
@@ -95,6 +95,9 @@ class WorkerProcess:
                 "backbone not hosted", extra={"backbone": name, "reason": str(error), "retry_s": HOST_RETRY_S}
             )
             return False
+        if hosted["torch"]:  # an export leaves torch in memory, which no fit needs
+            self._fitter.kill()
+            self._fitter.warm()
         _logger.info("backbone hosted", extra={"backbone": name, "seconds": round(time.monotonic() - started, 2)})
         return True
 

@@ -103,7 +103,8 @@ def test_fits_one_after_the_other_in_one_warm_process(fitter, order, child_home)
     with pytest.raises(Failed) as caught:
         fitter.run({"do": "fit", "order": {"nonsense": 1}}, lambda *_: None, _never)
     assert (caught.value.problem["status"], "nonsense" in str(caught.value.problem)) == (500, False)
-    assert fitter.run({"do": "host", "backbone": "fake"}, lambda *_: None, _never)["id"] == "fake"
+    hosted = fitter.run({"do": "host", "backbone": "fake"}, lambda *_: None, _never)
+    assert (hosted["card"]["id"], hosted["torch"]) == ("fake", False)
     assert fitter._process.pid == pid
 
 

@@ -25,17 +25,18 @@ class StubFitter:
     """Hosts at the second try."""
 
     def __init__(self):
-        self.hosted, self.killed, self.tries = [], 0, 0
+        self.hosted, self.killed, self.warmed, self.tries = [], 0, 0, 0
+        self.torch = False
 
     def warm(self):
-        pass
+        self.warmed += 1
 
     def run(self, command, on_progress, why_stop):
         self.tries += 1
         if self.tries == 1:
             raise ChildDied("out of luck")
         self.hosted.append(command["backbone"])
-        return {}
+        return {"card": {}, "torch": self.torch}
 
     def kill(self):
         self.killed += 1
@@ -94,6 +95,12 @@ def test_hosts_what_it_must_then_takes_jobs_then_leaves(process, settings):
     assert process._fitter.killed == 1
     assert process._adapting.stopping
     assert workers.alive(process._engine, process._worker.host, time.time(), 1e9) == set()
+
+
+def test_a_child_that_holds_torch_is_replaced_before_jobs_are_taken(process):
+    process._fitter.torch = True
+    _run_until(process, process._runner.launched.is_set)
+    assert (process._fitter.killed, process._fitter.warmed) == (2, 2)
 
 
 def test_a_beat_that_fails_is_logged_and_the_next_one_works(process, monkeypatch, caplog):
