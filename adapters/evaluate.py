@@ -57,9 +57,10 @@ def report(
     Returns:
         ``format`` 1; ``items`` rows given; ``evaluated`` rows held out once; ``folds``; ``classes`` in the order of all
         answers; ``method`` with its parameters; ``temperature``; ``calibrated`` whether the temperature was measured;
+        ``different`` evaluated items that differ (rows of one group count once);
         ``accuracy`` share of evaluated rows whose likeliest class is right, ``accuracy_interval`` its 95% Wilson
-        interval; ``macro_f1`` mean F1 of the classes that were evaluated; ``log_loss`` mean of -ln p(true class);
-        ``ece`` expected calibration error in 15 bins of equal width;
+        interval, as wide as so many different items make it; ``macro_f1`` mean F1 of the classes that were evaluated;
+        ``log_loss`` mean of -ln p(true class); ``ece`` expected calibration error in 15 bins of equal width;
         ``confusion`` list of [true, predicted, count], indices into ``classes``, zero counts left out;
         ``per_class`` list of ``class``, ``support`` (rows given), ``evaluated`` (rows held out), ``precision``,
         ``recall``, ``f1``;
@@ -79,7 +80,7 @@ def report(
         "method": method.model_dump(mode="json"),
         "temperature": float(temperature),
         "calibrated": choice is not None,
-        **(_figures(fitted) if fitted else _NO_FIGURES),
+        **(_figures(fitted, task.groups) if fitted else _NO_FIGURES),
         "per_class": _per_class(task, fitted),
         "baselines": _baselines(task, comparison, nearest_mean),
         "candidates": _candidates(task, method, comparison, choice),
@@ -87,9 +88,12 @@ def report(
     return result | {"notes": _notes(result)}
 
 
+_FEW_ITEMS = 20
+
 _NEAREST_MEAN = {"method": "prototype", "prior": "none"}
 
 _NO_FIGURES: dict[str, Any] = {
+    "different": 0,
     "accuracy": None,
     "accuracy_interval": None,
     "macro_f1": None,
@@ -111,7 +115,7 @@ def cross_fit(comparison: Comparison, y: I64) -> CrossFitted:
     return CrossFitted(np.concatenate(parts), y[index], index)
 
 
-def wilson_interval(right: int, total: int) -> tuple[float, float]:
+def wilson_interval(right: float, total: int) -> tuple[float, float]:
     """95% interval of a share.
 
     Source: Wilson, Journal of the American Statistical Association 22, 1927.
@@ -138,14 +142,16 @@ def expected_calibration_error(p: F64, y: I64, bins: int = _ECE_BINS) -> float:
     return float(np.abs(gap).sum() / len(y))
 
 
-def _figures(fitted: CrossFitted) -> dict[str, Any]:
+def _figures(fitted: CrossFitted, groups: I64) -> dict[str, Any]:
     predicted = fitted.log_p.argmax(axis=1)
-    right = int((predicted == fitted.y).sum())
+    accuracy = float((predicted == fitted.y).mean())
+    different = len(np.unique(groups[fitted.rows]))
     cells, counts = np.unique(np.stack([fitted.y, predicted], axis=1), axis=0, return_counts=True)
     _, _, f1 = _precision_recall_f1(fitted.y, predicted, fitted.log_p.shape[1])
     return {
-        "accuracy": right / len(fitted.y),
-        "accuracy_interval": list(wilson_interval(right, len(fitted.y))),
+        "different": different,
+        "accuracy": accuracy,
+        "accuracy_interval": list(wilson_interval(accuracy * different, different)),
         "macro_f1": float(f1[np.unique(fitted.y)].mean()),
         "log_loss": float(-fitted.log_p[np.arange(len(fitted.y)), fitted.y].mean()),
         "ece": expected_calibration_error(np.exp(fitted.log_p), fitted.y),
@@ -188,8 +194,10 @@ def _baselines(task: Task, comparison: Comparison, nearest_mean: F32 | None) -> 
         nearest.append(log_softmax(nearest_mean[inside] / np.float32(temperature)))
         truth.append(task.y[inside])
     y = np.concatenate(truth)
+    largest = int(np.bincount(task.y, minlength=k).argmax())
     return {
-        "majority": _brief(np.concatenate(shares), y),
+        # One class for all folds: the largest of what is left of stratified folds changes with the fold that is out.
+        "majority": _brief(np.concatenate(shares), y) | {"accuracy": float((y == largest).mean())},
         "nearest_mean": _brief(np.concatenate(nearest), y),
     }
 
@@ -218,9 +226,17 @@ def _notes(result: dict[str, Any]) -> list[str]:
     if not result["calibrated"]:
         return [
             "No two classes have two different examples each, so nothing could be held out: accuracy is not known and "
-            "the probabilities are not calibrated. A second example of each class mends both."
+            "the probabilities are not calibrated. A second, different example of each class mends both; one text "
+            "under several labels counts for one."
         ]
     notes = []
+    if result["different"] < _FEW_ITEMS:
+        notes.append(f"Only {result['different']} different items could be held out: every figure here is rough.")
+    if result["different"] < result["evaluated"]:
+        notes.append(
+            f"{result['evaluated']} rows were evaluated and {result['different']} of them differ; the interval counts "
+            "different ones."
+        )
     unseen = [row["class"] for row in result["per_class"] if row["evaluated"] == 0]
     if unseen:
         notes.append(
@@ -231,7 +247,7 @@ def _notes(result: dict[str, Any]) -> list[str]:
         baseline = result["baselines"][name]
         if name == "nearest_mean" and result["method"] == _NEAREST_MEAN:
             continue  # It is the baseline.
-        if result["accuracy"] <= baseline["accuracy"]:
+        if result["accuracy"] <= baseline["accuracy"] < 1:
             notes.append(f"Its accuracy ({result['accuracy']:.3f}) does not beat {words} ({baseline['accuracy']:.3f}).")
         if result["log_loss"] >= baseline["log_loss"]:
             notes.append(f"Its log loss ({result['log_loss']:.3f}) does not beat {words} ({baseline['log_loss']:.3f}).")

@@ -152,7 +152,7 @@ def _draft(job: jobs.Job, outcome: dict[str, Any]) -> publishing.Draft:
             **facts,
         )
 
-    promotion = Promotion(job.request["promote"], outcome["dataset_sha256"], outcome["metrics"])
+    promotion = Promotion(job.request["promote"], outcome["dataset"], outcome["seed"], outcome["metrics"])
     return publishing.Draft(
         job.tenant, job.adapter, job.id, manifest, outcome["metrics"], outcome["seconds"], promotion.decide
     )

@@ -4,6 +4,7 @@ python -m service.jobs.worker      (or `graft worker`; `graft serve` starts one 
 """
 
 import argparse
+import functools
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from service.database.engine import migrate, open_engine
@@ -30,6 +32,19 @@ LEFTOVER_TTL_S = 86_400.0
 HOST_RETRY_S = 30.0
 
 _logger = logging.getLogger(__name__)
+
+
+def _survives(work: Callable[["WorkerProcess"], None]) -> Callable[["WorkerProcess"], None]:
+    """A database that is away must not end the fit under way: it is logged, and the next beat tries again."""
+
+    @functools.wraps(work)
+    def tried(process: "WorkerProcess") -> None:
+        try:
+            work(process)
+        except Exception:
+            _logger.exception("a heartbeat failed")
+
+    return tried
 
 
 class WorkerProcess:
@@ -57,13 +72,10 @@ class WorkerProcess:
         threading.Thread(target=self._work, name="work", daemon=True).start()
         swept_at = 0.0
         while not self._stop.wait(BEAT_S):
-            try:
-                self._beat()
-                if time.time() - swept_at > SWEEP_S:
-                    self._sweep()
-                    swept_at = time.time()
-            except Exception:  # a database that is away must not end the fit under way: the next beat tries again
-                _logger.exception("a heartbeat failed")
+            self._beat()
+            if time.time() - swept_at > SWEEP_S:
+                self._sweep()
+                swept_at = time.time()
         self._leave()
 
     def _work(self) -> None:
@@ -73,6 +85,7 @@ class WorkerProcess:
                 while not self._host(name) and not self._stop.is_set():
                     self._stop.wait(HOST_RETRY_S)
             if not self._stop.is_set():
+                self._beat()  # what a dead worker held goes back into the queue before this one takes from it
                 self._runner.launch()
                 _logger.info("worker takes jobs", extra={"worker": self._worker.id})
         except Exception:
@@ -101,12 +114,14 @@ class WorkerProcess:
         _logger.info("backbone hosted", extra={"backbone": name, "seconds": round(time.monotonic() - started, 2)})
         return True
 
+    @_survives
     def _beat(self) -> None:
         now_s = time.time()
         workers.beat(self._engine, self._worker, now_s)
         alive = workers.alive(self._engine, self._worker.host, now_s, self._settings.worker_timeout_s)
         recover(self._engine, self._queue, alive, now_s)
 
+    @_survives
     def _sweep(self) -> None:
         now_s = time.time()
         requests.forget(self._engine, now_s - self._settings.idempotency_ttl_s)

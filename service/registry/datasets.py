@@ -13,10 +13,9 @@ from service.database.engine import writing
 from service.database.tables import datasets, jobs
 from service.errors import Conflict, NotFound
 from service.registry import requests
+from service.registry.jobs import UNFINISHED
 from service.registry.paging import Page, page_of
 from service.store.blobs import Blobs
-
-UNFINISHED = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,7 @@ def remove(engine: Engine, blobs: Blobs, tenant: str, dataset_id: str) -> None:
     with writing(engine) as connection:
         _refuse_if_used(connection, dataset)
         connection.execute(delete(datasets).where(datasets.c.id == dataset_id))
+        requests.forget_resource(connection, dataset_id)
         shared = connection.execute(
             select(func.count()).select_from(datasets).where(datasets.c.blob == dataset.blob)
         ).scalar_one()

@@ -91,6 +91,11 @@ def remember(connection: Connection, key: Key, resource: str) -> None:
         )
 
 
+def forget_resource(connection: Connection, resource: str) -> None:
+    """Drop the keys of a resource that is deleted, inside that transaction: the same request may make it anew."""
+    connection.execute(delete(requests).where(requests.c.resource == resource))
+
+
 def forget(engine: Engine, before_s: float) -> None:
     """Drop keys stored before a moment."""
     with writing(engine) as connection:

@@ -27,6 +27,7 @@ from service.serving.references import NAME
 router = APIRouter(prefix="/v1/adapters", tags=["adapters"])
 
 MAX_WAIT_S = 60.0
+DEFAULT_FIT_S = 60.0
 
 Alias = Annotated[str, Path(pattern=f"^{NAME}$", description="`live`, or a name of your own.")]
 Number = Annotated[int, Path(ge=1, lt=2**31)]
@@ -38,7 +39,7 @@ async def _asked(request: Request) -> AsyncIterator[tuple[AdaptRequest | AdaptFo
     media = media_of(request)
     if media == "multipart/form-data":
         async with read_form(request, settings.max_upload_bytes) as (file, fields):
-            yield check(AdaptForm, fields, where="form"), file
+            yield check(AdaptForm, fields, where="form", strict=False), file
         return
     if media != "application/json":
         raise FormatUnsupported(
@@ -87,16 +88,17 @@ async def adapt(
 
 def _options(state: State, body: AdaptRequest | AdaptForm) -> dict[str, Any]:
     """What to fit, with every default filled in."""
-    if body.max_seconds > state.settings.max_fit_s:
+    max_seconds = body.max_seconds or min(DEFAULT_FIT_S, state.settings.max_fit_s)
+    if max_seconds > state.settings.max_fit_s:
         raise BodyInvalid(
-            f"max_seconds is {body.max_seconds:g}, the limit is {state.settings.max_fit_s:g} (GRAFT_MAX_FIT_S).",
+            f"max_seconds is {max_seconds:g}, the limit is {state.settings.max_fit_s:g} (GRAFT_MAX_FIT_S).",
             problems=[Problem(f"at most {state.settings.max_fit_s:g}", pointer="/max_seconds")],
         )
     return {
         "backbone": body.backbone or state.settings.backbones[0],
         "method": _method(body.method).model_dump(mode="json"),
         "seed": body.seed,
-        "max_seconds": body.max_seconds,
+        "max_seconds": max_seconds,
         "promote": body.promote,
     }
 
@@ -151,12 +153,23 @@ def _enqueue(
 
 
 async def _answer(state: State, tenant: str, job: jobs.Job) -> JSONResponse:
-    if job.version is None:
+    adapter = await _published(state, tenant, job)
+    if job.version is None or adapter is None:
         headers = {"Location": f"/v1/jobs/{job.id}"} | ({} if job.finished else {"Retry-After": "1"})
         return JSONResponse(JobOut.of(job).model_dump(mode="json"), 202, headers)
-    adapter = await run_in_threadpool(adapters.get, state.engine, tenant, job.adapter)
     location = f"/v1/adapters/{job.adapter}/versions/{job.version}"
     return JSONResponse(VersionOut.of(adapter, job.version).model_dump(mode="json"), 201, {"Location": location})
+
+
+async def _published(state: State, tenant: str, job: jobs.Job) -> adapters.Adapter | None:
+    """The adapter with the version that a job made, unless it made none or that has been deleted since."""
+    if job.version is None:
+        return None
+    try:
+        adapter = await run_in_threadpool(adapters.get, state.engine, tenant, job.adapter)
+    except NotFound:
+        return None
+    return adapter if job.version in adapter.versions else None
 
 
 @router.get("", response_model=Page[AdapterSummary], summary="List adapters", responses=problems(422))

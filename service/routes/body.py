@@ -64,14 +64,20 @@ def parse_json(data: bytes) -> Any:
         ) from None
 
 
-def check(model: type[M], value: object, *, where: str = "body") -> M:
+def check(model: type[M], value: object, *, where: str = "body", strict: bool = True) -> M:
     """A value as a wire type.
+
+    Args:
+        model: The wire type.
+        value: What was sent.
+        where: What to call it in a message.
+        strict: Take no text for a number; a form has nothing but texts.
 
     Raises:
         BodyInvalid: It is not one; one problem for each place, with its JSON pointer.
     """
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, strict=strict)
     except ValidationError as error:
         raise invalid(error, model, where) from None
 
@@ -87,12 +93,23 @@ def invalid(error: ValidationError, model: type[BaseModel], where: str) -> BodyI
     return BodyInvalid(f"The {where} cannot be used: {listed}{more}.", problems=problems)
 
 
+_WORDS = {
+    "string_type": "must be a text (a JSON string)",
+    "list_type": "must be a JSON list",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+}
+
+
 def _sentence(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         return f"there is no such field; known are {', '.join(sorted(model.model_fields))}"
     if item["type"] == "string_pattern_mismatch" and item["loc"][-1:] == ("name",):
         return "a name is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins and ends with a letter or digit"
-    return str(item["msg"])
+    return _WORDS.get(item["type"], str(item["msg"]))
 
 
 def _escape(part: int | str) -> str:
@@ -172,7 +189,9 @@ def _file_of(form: FormData) -> UploadFile:
     file = form.get("file")
     if not isinstance(file, UploadFile):
         names = ", ".join(sorted(set(form))) or "nothing"
-        raise BodyInvalid(f"The form has no file in its field 'file' (it has {names[:200]}); send the data there.")
+        raise BodyInvalid(
+            f"The form has no whole file in its field 'file' (it has {names[:200]}); send the data there, to its end."
+        )
     return file
 
 

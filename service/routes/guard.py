@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,7 @@ from models.errors import GraftError, InputError, InternalError, Problem
 from service.errors import (
     RETRY_AFTER_S,
     BodyInvalid,
+    BodyMalformed,
     DiskFull,
     HostRefused,
     MethodNotAllowed,
@@ -152,6 +154,12 @@ async def _on_database(request: Request, error: Exception) -> Response:
     return render(NotReady("The service's database does not answer at the moment; try again."), _id(request))
 
 
+async def _on_disconnect(request: Request, _error: Exception) -> Response:
+    """Nobody will read the answer; it is no fault of ours either."""
+    _logger.info("the caller hung up before the end of the body", extra={"request": _id(request)})
+    return render(BodyMalformed("The body ended before its end."), _id(request))
+
+
 async def _on_anything(request: Request, error: Exception) -> Response:
     _logger.error("unexpected error", exc_info=error, extra={"request": _id(request)})
     return render(InternalError(str(error)), _id(request))
@@ -164,4 +172,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(OperationalError, _on_database)
     app.add_exception_handler(PoolTimeout, _on_database)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_anything)

@@ -40,12 +40,13 @@ class _Fitting(_Request):
     """Name of the adapter; a new name makes a new adapter, a known one a new version."""
     backbone: str | None = None
     """Name of a hosted backbone; the service's first one otherwise."""
-    max_seconds: float = Field(60.0, gt=0, allow_inf_nan=False)
-    """Time that the fit may take, in seconds; the operator sets the most."""
+    max_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Time that the fit may take, in seconds; 60 when left out. The operator sets the most."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Source of all randomness: the same data, request and seed give the same head."""
     promote: Literal["auto", "always", "never"] = "auto"
-    """Whether `live` moves to the new version: `auto` moves it unless it is worse on the same held-out items."""
+    """Whether `live` moves to the new version: `auto` moves it unless it is worse on the same held-out items.
+    An adapter's first version is always live."""
 
 
 class AdaptRequest(_Fitting):
@@ -75,5 +76,5 @@ class PredictRequest(_Request):
 
     inputs: list[str] = Field(min_length=1)
     """Texts, 1 to 1,000."""
-    top_k: int = Field(3, ge=1, le=1_000)
+    top_k: int = Field(3, ge=1, le=100_000)
     """Most labels listed an input."""

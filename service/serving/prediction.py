@@ -1,11 +1,14 @@
 """From a call's texts to its answer: resolve, embed with everybody else's, score with the adapter's own head."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from models.errors import Problem
+from service.errors import BodyInvalid
 from service.ids import new_id
 from service.serving.backbones import Backbones
 from service.serving.directory import Directory, Served
@@ -14,6 +17,13 @@ from service.serving.references import Reference
 
 DIGITS = 7
 """Digits of a probability on the wire; float32 has no more to say."""
+
+
+INLINE_SCORES = 10_000
+"""Up to this many scores are sorted where they are, in some milliseconds; more go to a thread."""
+
+MAX_LISTED = 100_000
+"""Most labels listed in one answer, over all inputs: some 3 MB."""
 
 
 class Predictor:
@@ -39,22 +49,39 @@ class Predictor:
             NotFound: There is no such adapter, alias or version.
             NotReady: Its backbone is still being prepared.
             Busy: Too much waits already.
+            BodyInvalid: The answer would list more labels than `MAX_LISTED`.
             WrongInput: An input is not what the backbone takes.
         """
         served = await self._directory.serve(tenant, reference)
+        top_k = min(top_k, len(served.manifest.classes))
+        _check_size(len(texts), top_k)
         encoder = await self._backbones.encoder(served.manifest.backbone, served.manifest.backbone_digest)
         z, truncated = await encoder.embed(texts)
-        return {
-            "adapter": f"{served.manifest.name}:{served.manifest.number}",
-            "backbone": served.manifest.backbone,
-            "calibrated": served.manifest.calibrated,
-            "predictions": _predictions(served, served.head.probabilities(z), truncated, top_k),
-        }
+        if len(texts) * len(served.manifest.classes) <= INLINE_SCORES:
+            return _answer(served, z, truncated, top_k)
+        return await asyncio.to_thread(_answer, served, z, truncated, top_k)
+
+
+def _answer(served: Served, z: F32, truncated: Sequence[bool], top_k: int) -> dict[str, Any]:
+    return {
+        "adapter": f"{served.manifest.name}:{served.manifest.number}",
+        "backbone": served.manifest.backbone,
+        "calibrated": served.manifest.calibrated,
+        "predictions": _predictions(served, served.head.probabilities(z), truncated, top_k),
+    }
+
+
+def _check_size(inputs: int, top_k: int) -> None:
+    if inputs * top_k > MAX_LISTED:
+        raise BodyInvalid(
+            f"{inputs:,} inputs with {top_k:,} labels each would list {inputs * top_k:,}, the limit is {MAX_LISTED:,}; "
+            "ask for a smaller top_k, or send fewer inputs.",
+            problems=[Problem(f"at most {MAX_LISTED // inputs:,} for so many inputs", pointer="/top_k")],
+        )
 
 
 def _predictions(served: Served, probabilities: F32, truncated: Sequence[bool], top_k: int) -> list[dict[str, Any]]:
     classes = served.manifest.classes
-    top_k = min(top_k, len(classes))
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     best = np.take_along_axis(probabilities, order, axis=1)
     now_s = time.time()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from service.errors import ArtifactCorrupt, DiskFull, NotFound
+from service.errors import ArtifactCorrupt, DiskFull
 
 CHUNK_BYTES = 1 << 20
 
@@ -105,13 +105,12 @@ class Blobs:
         """Read a blob, checked against its digest.
 
         Raises:
-            NotFound: There is no such blob.
-            ArtifactCorrupt: Its bytes are not those that were written.
+            ArtifactCorrupt: It is gone, or its bytes are not those that were written.
         """
         try:
             data = self.path(digest).read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"there is no blob {digest}") from None
+            raise ArtifactCorrupt(f"blob {digest} is gone") from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise ArtifactCorrupt(f"blob {digest} has other bytes than were written ({len(data)} bytes on disk)")
         return data

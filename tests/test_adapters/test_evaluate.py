@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -152,3 +153,32 @@ def test_log_loss_is_that_of_the_cross_fitted_probabilities(task):
         total -= log_p[np.arange(inside.sum()), task.y[inside]].sum()
         count += int(inside.sum())
     assert report_of(task)["log_loss"] == pytest.approx(total / count, rel=1e-5)
+
+
+def test_repeated_rows_do_not_narrow_the_interval(make_task):
+    once = make_task((12, 12), spread=2.0)
+    copies = 10
+    many = dataclasses.replace(
+        once, z=np.repeat(once.z, copies, 0), y=np.repeat(once.y, copies), groups=np.repeat(once.groups, copies)
+    )
+    few, result = report_of(once), report_of(many)
+    assert (result["evaluated"], result["different"]) == (240, 24)
+    width = np.ptp(result["accuracy_interval"])
+    assert width == pytest.approx(np.ptp(wilson_interval(24 * result["accuracy"], 24)))
+    assert any("24 of them differ" in note for note in result["notes"])
+    assert not any("differ" in note for note in few["notes"])
+
+
+def test_the_majority_baseline_is_one_constant_answer(make_task):
+    result = report_of(make_task((8, 8), spread=2.0))
+    assert result["baselines"]["majority"]["accuracy"] == 0.5
+
+
+def test_few_held_out_items_are_said_so(make_task):
+    assert any("Only 4 different items" in note for note in report_of(make_task((2, 2), spread=2.0))["notes"])
+
+
+def test_a_perfect_score_is_not_said_to_lose_by_accuracy(make_task):
+    result = report_of(make_task((30, 30), spread=0.01))
+    assert result["accuracy"] == 1.0
+    assert not any("accuracy" in note for note in result["notes"])

@@ -10,7 +10,8 @@ from service.jobs.promotion import Promotion
 @dataclass
 class Manifest:
     number: int
-    dataset_sha256: str
+    dataset: str
+    seed: int
 
 
 @dataclass
@@ -19,12 +20,12 @@ class Version:
     metrics: dict
 
 
-def _live(accuracy=0.8, log_loss=0.5, sha256="same"):
-    return Version(Manifest(4, sha256), {"accuracy": accuracy, "log_loss": log_loss})
+def _live(accuracy=0.8, log_loss=0.5, dataset="same", seed=0):
+    return Version(Manifest(4, dataset, seed), {"accuracy": accuracy, "log_loss": log_loss})
 
 
 def _decide(rule="auto", live=None, **metrics):
-    return Promotion(rule, "same", {"accuracy": 0.8, "log_loss": 0.5} | metrics).decide(live)
+    return Promotion(rule, "same", 0, {"accuracy": 0.8, "log_loss": 0.5} | metrics).decide(live)
 
 
 @pytest.mark.parametrize("rule", ["auto", "always", "never"])
@@ -37,10 +38,11 @@ def test_a_rule_that_was_asked_for_is_followed(rule, moves):
     assert _decide(rule, _live(), log_loss=9.0, accuracy=0.0) == (moves, f"The request said promote: {rule}.")
 
 
-def test_other_data_cannot_be_compared_and_moves():
-    moves, reason = _decide("auto", _live(sha256="other"), log_loss=9.0, accuracy=0.0)
+@pytest.mark.parametrize("other", [{"dataset": "other"}, {"seed": 1}])
+def test_other_held_out_items_cannot_be_compared_and_it_moves(other):
+    moves, reason = _decide("auto", _live(**other), log_loss=9.0, accuracy=0.0)
     assert moves
-    assert "other data" in reason
+    assert "cannot be compared" in reason
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,8 @@ def test_other_data_cannot_be_compared_and_moves():
 def test_only_one_that_is_worse_in_both_stays_behind(accuracy, log_loss, moves):
     moved, reason = _decide("auto", _live(), accuracy=accuracy, log_loss=log_loss)
     assert moved is moves
-    assert f"version 4: log loss {log_loss:.4f} against 0.5000" in reason
+    assert "version 4 on the same held-out items" in reason
+    assert f"log loss {log_loss:.4f} against 0.5000, accuracy {accuracy:.4f} against 0.8000" in reason
 
 
 @pytest.mark.parametrize(("new", "old"), [(None, 0.5), (0.5, None), (None, None)])

@@ -230,3 +230,39 @@ def test_a_dataset_in_use_cannot_be_deleted(service, hold):
     service.wait(job["id"], "succeeded")
     assert service.client.delete(f"/v1/datasets/{dataset}").status_code == 204
     assert service.predict("a", "x").status_code == 200
+
+
+def test_the_default_time_follows_the_operators_limit(service):
+    object.__setattr__(service.state.settings, "max_fit_s", 30.0)
+    assert service.adapt().status_code == 201
+    assert service.adapt(max_seconds="31").status_code == 422
+
+
+def test_a_key_whose_version_is_gone_answers_the_job(service):
+    dataset = service.upload().json()["id"]
+
+    def send():
+        body = {"name": "a", "dataset": dataset, "method": "prototype"}
+        return service.client.post("/v1/adapters?wait=20", json=body, headers={"Idempotency-Key": "k"})
+
+    assert send().status_code == 201
+    assert service.client.delete("/v1/adapters/a/versions/1").status_code == 204
+    again = send()
+    assert (again.status_code, again.json()["state"], again.json()["version"]) == (202, "succeeded", 1)
+
+
+def test_a_report_whose_file_is_gone_is_our_fault(service):
+    version = service.adapt().json()
+    service.state.blobs.delete(version["files"]["report.json"]["sha256"])
+    answer = service.client.get("/v1/adapters/intents/versions/1/report")
+    assert (answer.status_code, answer.json()["code"]) == (500, "artifact-corrupt")
+
+
+def test_other_columns_of_the_same_file_are_not_the_same_held_out_items(service):
+    rows = [(text, label, "ab"[i % 2]) for label, texts in service.words.items() for i, text in enumerate(texts)]
+    data = "text,good,noise\n" + "".join(f"{text},{good},{noise}\n" for text, good, noise in rows)
+    for label in ("noise", "good"):
+        files = {"file": ("x.csv", data.encode())}
+        form = {"name": "a", "label": label, "text": "text", "method": "prototype"}
+        version = service.client.post("/v1/adapters?wait=20", files=files, data=form).json()
+    assert version["promotion"].endswith("the two cannot be compared.")

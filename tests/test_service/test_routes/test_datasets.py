@@ -129,3 +129,15 @@ def test_a_full_disk_is_said_so(service):
     assert answer.headers["retry-after"] == "60"
     service.state.blobs._min_free_bytes = 0
     assert service.upload().status_code == 201
+
+
+def test_a_deleted_upload_can_be_sent_again_under_its_key(service):
+    def send():
+        files = {"file": ("x.csv", service.csv(service.words))}
+        return service.client.post("/v1/datasets", files=files, headers={"Idempotency-Key": "k"})
+
+    first = send().json()["id"]
+    assert service.client.delete(f"/v1/datasets/{first}").status_code == 204
+    again = send()
+    assert again.status_code == 201
+    assert again.json()["id"] != first

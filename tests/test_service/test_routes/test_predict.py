@@ -121,3 +121,25 @@ def test_unknown_references(service, ref, status):
     answer = service.predict(ref, "x")
     assert answer.status_code == status
     assert "intents" in answer.json()["detail"] or status == 404 or "name" in answer.json()["detail"]
+
+
+def test_an_answer_that_would_list_too_many_labels_is_refused(service, monkeypatch):
+    monkeypatch.setattr("service.serving.prediction.MAX_LISTED", 5)
+    service.adapt()
+    refused = service.predict("intents", "a", "b", top_k=3)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/top_k")
+    assert service.predict("intents", "a", "b", top_k=2).status_code == 200
+
+
+def test_a_large_answer_made_in_a_thread_is_the_same(service, monkeypatch):
+    service.adapt()
+    small = service.predict("intents", "refund", "parcel").json()["predictions"]
+    monkeypatch.setattr("service.serving.prediction.INLINE_SCORES", 0)
+    large = service.predict("intents", "refund", "parcel").json()["predictions"]
+    assert [answer["top"] for answer in large] == [answer["top"] for answer in small]
+
+
+@pytest.mark.parametrize("body", [{"inputs": ["x"], "top_k": "2"}, {"inputs": ["x"], "top_k": True}])
+def test_texts_are_not_taken_for_numbers(service, body):
+    service.adapt()
+    assert service.client.post("/v1/adapters/intents/predict", json=body).status_code == 422

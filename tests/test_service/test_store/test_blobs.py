@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import ArtifactCorrupt, DiskFull, NotFound
+from service.errors import ArtifactCorrupt, DiskFull
 from service.store.blobs import Blobs, create_only
 
 Usage = namedtuple("Usage", "total used free")
@@ -107,11 +107,11 @@ def test_a_blob_with_other_bytes_is_corrupt(blobs):
         blobs.get(blob.digest)
 
 
-def test_a_missing_blob_is_not_found_and_deleting_it_is_harmless(blobs):
+def test_a_missing_blob_is_our_fault_and_deleting_it_is_harmless(blobs):
     blob = blobs.put(b"hello")
     blobs.delete(blob.digest)
     blobs.delete(blob.digest)
-    with pytest.raises(NotFound):
+    with pytest.raises(ArtifactCorrupt):
         blobs.get(blob.digest)
 
 
