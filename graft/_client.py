@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, TypedDict, Unpack, overload
 
 import httpx
 
@@ -27,6 +27,21 @@ LARGEST_CALL = 1000
 
 Method = str | Mapping[str, Any]
 Progress = Callable[[Job], None]
+
+
+class FitOptions(TypedDict, total=False):
+    """What may be left out of `Client.fit`, whether it waits or not; told there."""
+
+    method: Method
+    backbone: str | None
+    text: str | None
+    label: str | None
+    strict: bool
+    max_seconds: float | None
+    seed: int | None
+    promote: str | None
+    timeout_s: float | None
+    on_progress: Progress | None
 
 
 class Client:
@@ -86,17 +101,8 @@ class Client:
         data: str | Path | Rows | Dataset,
         *,
         name: str,
-        method: Method = ...,
-        backbone: str | None = ...,
-        text: str | None = ...,
-        label: str | None = ...,
-        strict: bool = ...,
-        max_seconds: float | None = ...,
-        seed: int | None = ...,
-        promote: str | None = ...,
         wait: Literal[True] = ...,
-        timeout_s: float | None = ...,
-        on_progress: Progress | None = ...,
+        **options: Unpack[FitOptions],
     ) -> Version: ...
 
     @overload
@@ -105,17 +111,8 @@ class Client:
         data: str | Path | Rows | Dataset,
         *,
         name: str,
-        method: Method = ...,
-        backbone: str | None = ...,
-        text: str | None = ...,
-        label: str | None = ...,
-        strict: bool = ...,
-        max_seconds: float | None = ...,
-        seed: int | None = ...,
-        promote: str | None = ...,
         wait: bool,
-        timeout_s: float | None = ...,
-        on_progress: Progress | None = ...,
+        **options: Unpack[FitOptions],
     ) -> Version | Job: ...
 
     def fit(

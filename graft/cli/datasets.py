@@ -8,7 +8,7 @@ from rich.table import Table
 
 from graft._types import Dataset
 from graft.cli.options import EPILOG, AsJson, Label, Limit, Strict, Text, Url, Yes
-from graft.cli.screen import Screen, facts, problem_table, table
+from graft.cli.screen import Screen, counted, facts, problem_table, table
 from graft.cli.session import confirm, session
 
 app = typer.Typer(help="Uploaded labelled texts.", no_args_is_help=True)
@@ -77,5 +77,6 @@ def _view(dataset: Dataset) -> list[Table | str]:
     }
     view: list[Table | str] = [facts(about), "", table(("class", "items"), dataset.classes.items())]
     if dataset.problems:
-        view += [f"\n{len(dataset.problems)} rows were left out:", problem_table(dataset.problems)]
+        were = "was" if len(dataset.problems) == 1 else "were"
+        view += [f"\n{counted(len(dataset.problems), 'row')} {were} left out:", problem_table(dataset.problems)]
     return view

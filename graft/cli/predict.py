@@ -16,7 +16,7 @@ from graft._client import Client
 from graft._types import Prediction
 from graft.cli.options import AsJson, Ref, Text, Url
 from graft.cli.rows import FORMATS, Row, RowsUnusable, format_of, read, sink, text_column
-from graft.cli.screen import Screen, table
+from graft.cli.screen import Screen, counted, table
 from graft.cli.session import session
 
 BATCH = 250
@@ -53,7 +53,8 @@ def predict(
 
     A file's rows are written again with the columns label, probability and adapter (predicted_label and so on where
     the file has such a column). Rows without a text get an empty label. In CSV and TSV a cell that a spreadsheet would
-    run as a formula gets a leading '. With --json a file's rows are written as JSON lines.
+    run as a formula gets a leading '. With --json a file's rows are written as JSON lines. A CSV file may have
+    semicolons for commas; it is written with commas.
     """
     screen = Screen(as_json)
     with session(url, screen) as client:
@@ -141,6 +142,8 @@ class Answers:
 def _rows(screen: Screen, answers: Answers, path: Path, read_as: str, out: Path | None) -> None:
     write_as = _output_format(screen, read_as, out)
     stdin = str(path) == "-"
+    if out is not None:
+        _check_out(out, path)
     with (
         _opened(path) as file,
         _replaced(out) as target,
@@ -153,11 +156,17 @@ def _rows(screen: Screen, answers: Answers, path: Path, read_as: str, out: Path 
             for row in batch:
                 answered.write(row)
             moved(0 if stdin else file.tell(), answers.count)
+        if not answers.count:
+            name = "The input" if stdin else str(path)
+            raise RowsUnusable(f"{name} is empty: there is no row in it. Send one row a text.")
     if answers.blank:
-        screen.note(f"{answers.blank} rows have no text; their label is left empty.")
+        have = "has no text; its" if answers.blank == 1 else "have no text; their"
+        screen.note(f"{counted(answers.blank, 'row')} {have} label is left empty.")
     if out is not None:
         value = {"rows": answers.count, "blank": answers.blank, "adapter": answers.adapter, "path": str(out)}
-        screen.result(value, f"Wrote {answers.count:,} rows to {out}, answered by {answers.adapter or 'nobody'}.")
+        screen.result(
+            value, f"Wrote {counted(answers.count, 'row')} to {out}, answered by {answers.adapter or 'nobody'}."
+        )
 
 
 def _output_format(screen: Screen, read_as: str, out: Path | None) -> str:
@@ -168,11 +177,21 @@ def _output_format(screen: Screen, read_as: str, out: Path | None) -> str:
     return "csv" if read_as == "txt" else read_as
 
 
+def _check_out(out: Path, path: Path) -> None:
+    """Raises RowsUnusable where the answers could not be written, or would take the place of the rows."""
+    if not out.parent.is_dir():
+        raise RowsUnusable(f"There is no folder {str(out.parent)!r} to write {out.name} in. Make it, or name another.")
+    if out.is_dir():
+        raise RowsUnusable(f"{str(out)!r} is a folder. Name a file to write.")
+    if out.exists() and path.exists() and out.samefile(path):
+        raise RowsUnusable(f"{str(out)!r} is the file that is read. Name another one to write, so that it is kept.")
+
+
 def _bar(progress: Progress, total_bytes: int | None) -> Callable[[int, int], None]:
     bar = progress.add_task("predicting", total=total_bytes)
 
     def moved(read_bytes: int, count: int) -> None:
-        progress.update(bar, completed=read_bytes, description=f"predicting: {count:,} rows")
+        progress.update(bar, completed=read_bytes, description=f"predicting: {counted(count, 'row')}")
 
     return moved
 

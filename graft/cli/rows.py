@@ -8,14 +8,22 @@ Nothing is held in memory but the row at hand, so a file may have any length.
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
+
+from graft.cli.signatures import binary_kind
 
 FORMATS = ("csv", "tsv", "jsonl", "txt")
 TEXT_NAMES = ("text", "sentence", "utterance", "query", "message", "content", "question", "review", "body")
 """Columns taken for the texts where none is named, in this order."""
+MOST_COLUMNS = 1000
+"""Columns that a CSV or TSV file may have."""
+DELIMITERS = (",", ";", "\t")
+"""What separates columns; Excel writes semicolons where the comma is the decimal sign."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the start of a formula."""
 
@@ -39,8 +47,9 @@ def read(file: IO[bytes], format_: str) -> Iterator[Row]:
     """Rows of a file, one at a time; a line of txt is a row with the column ``text``.
 
     Raises:
-        RowsUnusable: It is not UTF-8, or a row does not fit the header; says which.
+        RowsUnusable: It is no text or not UTF-8, or a row does not fit the header; says which.
     """
+    _refuse_binary(file)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     readers = {"csv": _delimited, "tsv": _delimited, "jsonl": _jsonl, "txt": _lines}
     try:
@@ -55,18 +64,44 @@ def read(file: IO[bytes], format_: str) -> Iterator[Row]:
         text.detach()
 
 
-def _delimited(text: IO[str], delimiter: str) -> Iterator[Row]:
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+def _refuse_binary(file: IO[bytes]) -> None:
+    # Files and pipes are buffered: their first bytes can be looked at and still be read.
+    kind = binary_kind(file.peek(100)) if isinstance(file, io.BufferedReader) else None
+    if kind is not None:
+        raise RowsUnusable(
+            f"The input is {kind}, not text. Send {', '.join('.' + name for name in FORMATS)} with one row a text"
+            " (from a spreadsheet: save the sheet as CSV UTF-8)."
+        )
+
+
+def _delimited(text: IO[str], usual: str) -> Iterator[Row]:
+    first = next((line for line in text if line.strip()), "")
+    reader = csv.reader(chain([first], text), delimiter=_delimiter(first, usual), strict=True)
     header = next(reader, [])
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    if doubled:
-        raise RowsUnusable(f"The header names {', '.join(map(repr, doubled))} twice; every column needs its own name.")
+    _check_header(header)
     for number, cells in enumerate(reader, start=1):
         if not cells:
             continue
         if len(cells) > len(header):
             raise RowsUnusable(f"Row {number} has {len(cells)} cells where the header has {len(header)}.")
         yield dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
+
+
+def _delimiter(line: str, usual: str) -> str:
+    """The usual delimiter if the header has one; else the commonest of the others in it."""
+    other = max(DELIMITERS, key=line.count)
+    return usual if usual in line or other not in line else other
+
+
+def _check_header(header: Sequence[str]) -> None:
+    if len(header) > MOST_COLUMNS:
+        raise RowsUnusable(
+            f"The header has {len(header):,} columns; the limit is {MOST_COLUMNS:,}. "
+            "Send the column of the texts and the few that you need beside the answers."
+        )
+    doubled = sorted(name for name, count in Counter(header).items() if count > 1)
+    if doubled:
+        raise RowsUnusable(f"The header names {', '.join(map(repr, doubled))} twice; every column needs its own name.")
 
 
 def _jsonl(text: IO[str], _: str) -> Iterator[Row]:

@@ -85,6 +85,11 @@ def cell(value: object) -> Text:
     return Text("".join(c if c.isprintable() or c == "\n" else "�" for c in shown))
 
 
+def counted(count: int, noun: str) -> str:
+    """How many there are, in words: ``1 row``, ``2,000 rows``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
     """A table; the first column is never cut, as it names things."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")

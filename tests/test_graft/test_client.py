@@ -2,11 +2,13 @@
 
 import json
 from types import SimpleNamespace
+from typing import get_type_hints
 
 import httpx
 import pytest
 
 from graft import Client, Dataset, Job, JobCancelled, JobFailed, Metrics, Timeout, Version
+from graft._client import FitOptions
 
 
 @pytest.fixture
@@ -30,6 +32,12 @@ def test_fit_uploads_waits_and_returns_the_version(client, fake, csv_file, messa
     assert parts["file"] == csv_file.read_bytes()
     assert json.loads(parts["method"]) == {"method": "logistic", "prior": "names"}
     assert set(parts) == {"file", "name", "method"}, "what was left out is the service's choice"
+
+
+def test_the_options_of_fit_are_those_it_takes():
+    takes = get_type_hints(Client.fit)
+    named = {"data", "name", "wait", "return"}
+    assert get_type_hints(FitOptions) == {name: type_ for name, type_ in takes.items() if name not in named}
 
 
 def test_fit_takes_pairs(client, fake, messages):

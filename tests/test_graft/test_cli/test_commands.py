@@ -148,6 +148,12 @@ class _Interrupting(httpx.SyncByteStream):
         raise KeyboardInterrupt
 
 
+def test_rows_left_out_are_counted_in_words(run, messages, monkeypatch):
+    assert "1 row was left out:" in run("datasets", "show", "ds_1").stdout
+    monkeypatch.setitem(messages["dataset"], "problems", messages["dataset"]["problems"] * 2)
+    assert "2 rows were left out:" in run("datasets", "show", "ds_1").stdout
+
+
 def test_ctrl_c_during_the_upload_says_that_nothing_is_known(run, fake, fill):
     fake.refusals = [KeyboardInterrupt()]
     result = run(*fill(FIT))
