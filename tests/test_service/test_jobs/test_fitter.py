@@ -99,7 +99,7 @@ def test_fits_one_after_the_other_in_one_warm_process(fitter, order, child_home)
     wrong["order"]["blob"] = "0" * 64
     with pytest.raises(Failed) as caught:
         fitter.run(wrong, lambda *_: None, _never)
-    assert caught.value.problem["code"] == "not-found"
+    assert caught.value.problem["code"] == "artifact-corrupt"
     with pytest.raises(Failed) as caught:
         fitter.run({"do": "fit", "order": {"nonsense": 1}}, lambda *_: None, _never)
     assert (caught.value.problem["status"], "nonsense" in str(caught.value.problem)) == (500, False)
