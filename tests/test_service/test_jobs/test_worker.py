@@ -103,6 +103,16 @@ def test_a_child_that_holds_torch_is_replaced_before_jobs_are_taken(process):
     assert (process._fitter.killed, process._fitter.warmed) == (2, 2)
 
 
+def test_what_a_dead_worker_held_is_queued_again_before_jobs_are_taken(process, monkeypatch):
+    order = []
+    monkeypatch.setattr(module, "BEAT_S", 60.0)
+    monkeypatch.setattr(module, "recover", lambda *_: order.append("recover"))
+    launch = process._runner.launch
+    process._runner.launch = lambda: (order.append("launch"), launch())
+    _run_until(process, process._runner.launched.is_set)
+    assert order == ["recover", "launch"]
+
+
 def test_a_beat_that_fails_is_logged_and_the_next_one_works(process, monkeypatch, caplog):
     errors = [OperationalError("x", {}, sqlite3.OperationalError("locked")), FileNotFoundError("gone")]
     beats, real = [], module.recover

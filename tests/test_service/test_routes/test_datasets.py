@@ -1,6 +1,7 @@
 """/v1/datasets."""
 
 import json
+import logging
 
 import pytest
 
@@ -141,3 +142,29 @@ def test_a_deleted_upload_can_be_sent_again_under_its_key(service):
     again = send()
     assert again.status_code == 201
     assert again.json()["id"] != first
+
+
+def test_a_caller_that_hangs_up_in_the_middle_is_no_error_of_ours(service, caplog):
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.csv"\r\n\r\ntext,la'
+    arriving = [{"type": "http.request", "body": body, "more_body": True}, {"type": "http.disconnect"}]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/datasets",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"multipart/form-data; boundary=b")],
+        "server": ("127.0.0.1", 80),
+    }
+    sent = []
+
+    async def receive():
+        return arriving.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    with caplog.at_level(logging.ERROR):
+        service.client.portal.call(service.client.app, scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert caplog.records == []
+    assert service.upload().status_code == 201
