@@ -53,17 +53,22 @@ class Encoded:
     """One item, ready for the graph.
 
     Attributes:
-        ids: (t,) int64 token ids, special tokens included.
-        truncated: The item was longer than the backbone's `max_tokens`.
+        ids: (t,) int64 token ids, special tokens included: all of the item, or as much as the backbone takes at once.
+        rest: What lies beyond, in order, in pieces like `ids` (see ``models/long.py``).
     """
 
     ids: npt.NDArray[np.int64]
-    truncated: bool
+    rest: tuple[npt.NDArray[np.int64], ...] = ()
 
     @property
     def size(self) -> int:
-        """Cost of the item in a batch: its tokens."""
+        """Cost of the item in a batch: the tokens of `ids`."""
         return len(self.ids)
+
+    @property
+    def cut(self) -> bool:
+        """The item is longer than the backbone's `max_tokens`."""
+        return bool(self.rest)
 
 
 class Backbone(Protocol):

@@ -1,17 +1,22 @@
-"""Many items through one backbone: sorted by length, batched without waste, given back in the order they came."""
+"""Many items through one backbone: batched by length without waste, given back in the order they came."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from models.base import Backbone, Embedding
+from models.long import Long, Pieces
 
 MAX_TOKENS = 384
 """Padded tokens of a batch on a CPU. MiniLM: 256 to 512 are within 3 %; 64 and 1,024 lose 10 %, long texts or short."""
 
 MAX_ITEMS = 32
 """Items of a batch on a CPU; keeps progress and cancelling smooth where items are short."""
+
+RUN_TOKENS = 5
+"""What one run of a session costs beside its tokens, in tokens. MiniLM on one core: 1.2 ms a run, 0.23 ms a token."""
 
 
 def _ignore_progress(_: float) -> None:
@@ -23,9 +28,10 @@ def _never_stops() -> None:
 
 
 def plan(sizes: Sequence[int], max_tokens: int, max_items: int) -> list[list[int]]:
-    """Group items of similar length into batches.
+    """Group items into batches at the least cost, which is `RUN_TOKENS` a batch and every token after padding.
 
-    Longest first: memory is at its peak at once instead of late, and every batch's first item is its width.
+    Of items sorted by size the best batches are neighbours, so dynamic programming over the cuts finds them: few short
+    items are better off in a run of their own than padded to a long one.
 
     Args:
         sizes: Tokens of each item.
@@ -33,28 +39,41 @@ def plan(sizes: Sequence[int], max_tokens: int, max_items: int) -> list[list[int
         max_items: Most items of a batch.
 
     Returns:
-        Batches of indexes into `sizes`; each index once. Ties keep their order, so a plan is a function of `sizes`.
+        Batches of indexes into `sizes`, longest items first (memory is at its peak at once instead of late, and every
+        batch's first item is its width); each index once. Ties keep their order, so a plan is a function of `sizes`.
 
     Raises:
         ValueError: A limit is below 1.
+
+    Cost: O(n · max_items); 0.1 ms for 32 items.
     """
     if max_tokens < 1 or max_items < 1:
         raise ValueError(f"max_tokens is {max_tokens} and max_items {max_items}; both must be 1 or more.")
+    order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
+    cost, cut = [0.0], [0]
+    for stop in range(1, len(order) + 1):
+        cheapest, begin = math.inf, stop - 1
+        for start in range(stop - 1, max(-1, stop - 1 - max_items), -1):
+            padded = (stop - start) * sizes[order[start]]
+            if padded > max_tokens and start < stop - 1:
+                break
+            if (total := cost[start] + RUN_TOKENS + padded) < cheapest:
+                cheapest, begin = total, start
+        cost.append(cheapest)
+        cut.append(begin)
     batches: list[list[int]] = []
-    room = 0
-    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
-        if room == 0:
-            batches.append([])
-            room = min(max_items, max(1, max_tokens // max(1, sizes[index])))
-        batches[-1].append(index)
-        room -= 1
-    return batches
+    stop = len(order)
+    while stop:
+        batches.append(order[cut[stop] : stop])
+        stop = cut[stop]
+    return batches[::-1]
 
 
 def embed(
     backbone: Backbone,
     items: Sequence[str],
     *,
+    long: Long = "truncate",
     max_tokens: int = MAX_TOKENS,
     max_items: int = MAX_ITEMS,
     on_progress: Callable[[float], None] = _ignore_progress,
@@ -65,25 +84,26 @@ def embed(
     Args:
         backbone: A loaded backbone.
         items: What it takes.
+        long: What becomes of items that are longer than it takes at once.
         max_tokens: Most padded tokens of a batch; the default suits a CPU, a GPU wants some thousands.
         max_items: Most items of a batch; likewise.
         on_progress: Called after each batch with the share of all tokens that is done, in (0, 1].
         check: Called before each piece of work; whatever it raises ends the call.
 
     Returns:
-        (n, d) float32 embeddings and (n,) bool "was cut at the token limit", both in the order given.
+        (n, d) float32 embeddings and (n,) bool "its end was left out", both in the order given.
 
     Raises:
         WrongInput: An item is not of the backbone's modality.
     """
     check()
-    encoded = backbone.prepare(items)
-    sizes = [item.size for item in encoded]
-    embedding = np.empty((len(encoded), *backbone.card.taps["pooled"]), dtype=np.float32)
+    pieces = Pieces.of(backbone.prepare(items), long)
+    sizes = [piece.size for piece in pieces.encoded]
+    embedding = np.empty((len(sizes), *backbone.card.taps["pooled"]), dtype=np.float32)
     done, total = 0, max(1, sum(sizes))
     for batch in plan(sizes, max_tokens, max_items):
         check()
-        embedding[batch] = backbone.run([encoded[i] for i in batch])
+        embedding[batch] = backbone.run([pieces.encoded[i] for i in batch])
         done += sum(sizes[i] for i in batch)
         on_progress(done / total)
-    return embedding, np.array([item.truncated for item in encoded], dtype=np.bool_)
+    return pieces.pool(embedding, backbone.card), pieces.cut

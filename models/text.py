@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from models.base import Card, Embedding, Encoded
 from models.errors import WeightsCorrupt, WrongInput
@@ -58,7 +58,7 @@ class TextBackbone:
         return self._card
 
     def prepare(self, items: Sequence[str]) -> list[Encoded]:
-        """Tokenise. The empty string is a text like any other.
+        """Tokenise, long texts in pieces of `Card.max_tokens`. The empty string is a text like any other.
 
         Cost: 25 µs for a text of 18 tokens.
 
@@ -68,7 +68,7 @@ class TextBackbone:
         for index, item in enumerate(items):
             _check_text(index, item)
         encodings = self._tokenizer.encode_batch_fast(items)
-        return [Encoded(np.array(e.ids, dtype=np.int64), truncated=bool(e.overflowing)) for e in encodings]
+        return [Encoded(_ids(e), tuple(_ids(piece) for piece in e.overflowing)) for e in encodings]
 
     def run(self, batch: Sequence[Encoded]) -> Embedding:
         """Embed one batch, padded to its longest item.
@@ -90,6 +90,10 @@ def pad(batch: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
     for row, item in zip(ids, batch, strict=True):
         row[: item.size] = item.ids
     return dict(zip(INPUTS, (ids, mask), strict=True))
+
+
+def _ids(encoding: Encoding) -> npt.NDArray[np.int64]:
+    return np.array(encoding.ids, dtype=np.int64)
 
 
 def _check_text(index: int, item: object) -> None:

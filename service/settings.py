@@ -12,6 +12,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.cores import available_cores
+
 PREFIX = "GRAFT_"
 FOREIGN = frozenset({"GRAFT_URL", "GRAFT_KEY"})
 """Variables of the client, which may stand in the same environment."""
@@ -42,8 +44,10 @@ class Settings(BaseSettings):
     """Backbones of the catalogue that are hosted from the start; the first is the default of a fit."""
     allowed_hosts: Words = ("127.0.0.1", "localhost", "::1")
     """Host names that a request may be addressed to, and pages may call from (Host and Origin headers)."""
+    api_processes: int = Field(0, ge=0, le=256)
+    """HTTP processes, each with its own sessions; 0 starts one a core."""
     encoder_threads: int = Field(0, ge=0)
-    """Threads of one backbone's session in the HTTP process; 0 takes every core."""
+    """Threads of one backbone's session in an HTTP process; 0 shares the cores between the processes."""
     fit_threads: int = Field(0, ge=0)
     """Threads with which a fit embeds its items; 0 takes every core."""
     max_upload_bytes: int = Field(100 * 2**20, gt=0)
@@ -111,11 +115,16 @@ class Settings(BaseSettings):
         return self.home.resolve() / "backbones"
 
     @property
+    def processes(self) -> int:
+        """HTTP processes."""
+        return self.api_processes or available_cores()
+
+    @property
     def threads_for_encoding(self) -> int:
-        """Threads of a session in the HTTP process."""
-        return self.encoder_threads or os.cpu_count() or 1
+        """Threads of a session in an HTTP process."""
+        return self.encoder_threads or max(1, available_cores() // self.processes)
 
     @property
     def threads_for_fitting(self) -> int:
         """Threads of a fit."""
-        return self.fit_threads or os.cpu_count() or 1
+        return self.fit_threads or available_cores()

@@ -1,9 +1,11 @@
 """One backbone's session, shared by every request.
 
-    embed(texts) -> prepare -> waiting line -> rounds (sorted by length, capped by tokens) -> embeddings
+    embed(texts) -> prepare -> waiting line -> batches (alike in length, capped by tokens) -> embeddings
 
-There is no time window: whenever the session is free, the next round takes what waits. A round takes items from all
-waiting calls in turn, so that a call of a thousand texts does not hold up a call of one for longer than a round.
+There is no time window: whenever the session is free, the next batch takes from what waits. The call that has waited
+longest is always in it; beside its items stand those of other calls that fit to them in length, so that next to nothing
+is padded. Calls take turns, so that one of a thousand texts does not hold up one of a single text for longer than a
+batch or two.
 """
 
 import asyncio
@@ -12,18 +14,35 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain, islice, repeat, zip_longest
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from models.base import Backbone, Embedding, Encoded
 from models.batching import MAX_ITEMS, MAX_TOKENS, plan
+from models.long import Long, Pieces
 from service.errors import Busy, NotReady
 
-ROUND_ITEMS = 32
-"""Most items of a round: what a newcomer waits for at most, about 50 ms of MiniLM on two cores."""
+CANDIDATES = 32
+"""Items that a batch is chosen from: more would pad a little less and make calls wait for each other."""
 
 INLINE_ITEMS = 8
 """Up to this many texts are tokenised where they are, some 0.05 ms each; more go to a thread."""
+
+
+class Watcher(Protocol):
+    """Who counts batches."""
+
+    def batch(self, items: int, tokens: int, padding: int) -> None:
+        """One batch was run, of so many items, tokens of theirs, and tokens of padding."""
+        ...
+
+
+class _Nobody:
+    def batch(self, items: int, tokens: int, padding: int) -> None:
+        """Nobody counts."""
 
 
 @dataclass(eq=False)  # a call is itself alone: comparing the arrays of two would raise
@@ -39,29 +58,47 @@ class _Call:
 
 
 class Encoder:
-    """Batches the items of all callers over one backbone; the session runs in a thread of its own."""
+    """Batches the items of all callers over one backbone; the session runs in threads of its own.
 
-    def __init__(self, backbone: Backbone, *, max_waiting: int) -> None:
+    Args:
+        backbone: A loaded backbone.
+        max_waiting: Most items that wait; further ones are refused.
+        lanes: Batches that run at the same time.
+        watcher: Told of every batch.
+    """
+
+    def __init__(
+        self, backbone: Backbone, *, max_waiting: int, lanes: int = 1, watcher: Watcher | None = None
+    ) -> None:
         self.backbone = backbone
         self._max_waiting = max_waiting
+        self._watcher = watcher or _Nobody()
         self._calls: deque[_Call] = deque()
         self._waiting = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name=f"encoder-{backbone.card.id}", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"encoder-{backbone.card.id}-{lane}", daemon=True)
+            for lane in range(lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
         self._prepare = ThreadPoolExecutor(1, thread_name_prefix="prepare")
 
     @property
     def waiting(self) -> int:
-        """Items that no round has taken yet."""
+        """Items that no batch has taken yet."""
         return self._waiting
 
-    async def embed(self, texts: Sequence[str]) -> tuple[Embedding, list[bool]]:
+    async def embed(self, texts: Sequence[str], long: Long = "truncate") -> tuple[Embedding, npt.NDArray[np.bool_]]:
         """Embed texts.
 
+        Args:
+            texts: What the backbone takes.
+            long: What becomes of texts that are longer than it takes at once.
+
         Returns:
-            (n, d) float32 in the order given, and whether each text was truncated.
+            (n, d) float32 in the order given, and (n,) bool whether the end of each text was left out.
 
         Raises:
             Busy: Too many items wait already.
@@ -70,12 +107,14 @@ class Encoder:
         """
         loop = asyncio.get_running_loop()
         if len(texts) <= INLINE_ITEMS:
-            items = self.backbone.prepare(texts)
+            pieces = self._pieces(texts, long)
         else:
-            items = await loop.run_in_executor(self._prepare, self.backbone.prepare, texts)
+            pieces = await loop.run_in_executor(self._prepare, self._pieces, texts, long)
         width = self.backbone.card.taps["pooled"]
+        items = pieces.encoded
         call = _Call(items, np.empty((len(items), *width), np.float32), loop.create_future(), loop)
-        call.order.extend(range(len(items)))
+        # Neighbours alike in length: of a large call any few that stand together make a batch without padding.
+        call.order.extend(sorted(range(len(items)), key=lambda i: -items[i].size))
         call.missing = len(items)
         if items:
             self._enqueue(call)
@@ -84,17 +123,21 @@ class Encoder:
             except BaseException:  # cancelled, or one of its batches failed: nobody waits for the rest
                 self._leave(call)
                 raise
-        return call.out, [item.truncated for item in items]
+        return pieces.pool(call.out, self.backbone.card), pieces.cut
 
     def close(self) -> None:
-        """Stop the thread; calls that still wait fail."""
+        """Stop the threads; calls that still wait fail."""
         with self._changed:
             self._closed = True
             for call in self._calls:
                 _settle(call, _stops())
-            self._changed.notify()
-        self._thread.join(timeout=5)
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=5)
         self._prepare.shutdown(wait=False)
+
+    def _pieces(self, texts: Sequence[str], long: Long) -> Pieces:
+        return Pieces.of(self.backbone.prepare(texts), long)
 
     def _enqueue(self, call: _Call) -> None:
         with self._changed:
@@ -123,35 +166,50 @@ class Encoder:
                 self._changed.wait_for(lambda: self._calls or self._closed)
                 if self._closed:
                     return
-                taken = self._take()
-            self._run(taken)
+                batch = self._take()
+            self._run(batch)
 
     def _take(self) -> list[tuple[_Call, int]]:
-        """The next round: one item of each waiting call in turn until it is full."""
-        taken: list[tuple[_Call, int]] = []
-        while self._calls and len(taken) < ROUND_ITEMS:
-            call = self._calls.popleft()
-            taken.append((call, call.order.popleft()))
+        """The next batch: of the plan for those next in turn, the batch with the first of them."""
+        candidates = self._next_in_turn()
+        batches = plan([call.items[index].size for call, index in candidates], MAX_TOKENS, MAX_ITEMS)
+        chosen = [candidates[i] for i in next(batch for batch in batches if 0 in batch)]
+        for call, index in chosen:
+            call.order.remove(index)
+        for call in dict.fromkeys(call for call, _ in chosen):  # served: behind those that still wait
+            self._calls.remove(call)
             if call.order:
                 self._calls.append(call)
-        self._waiting -= len(taken)
-        return taken
+        self._waiting -= len(chosen)
+        return chosen
 
-    def _run(self, taken: list[tuple[_Call, int]]) -> None:
-        encoded = [call.items[index] for call, index in taken]
-        for batch in plan([item.size for item in encoded], MAX_TOKENS, MAX_ITEMS):
-            try:
-                rows = self.backbone.run([encoded[i] for i in batch])
-            except Exception as error:  # a failed batch fails its own calls and nobody else's
-                for i in batch:
-                    _settle(taken[i][0], error)
-                continue
-            for row, i in zip(rows, batch, strict=True):
-                call, index = taken[i]
-                call.out[index] = row
+    def _next_in_turn(self) -> list[tuple[_Call, int]]:
+        """One item of each waiting call in turn, beginning with the call that has waited longest."""
+        calls = list(islice(self._calls, CANDIDATES))
+        if len(calls) == 1:
+            return [(calls[0], index) for index in islice(calls[0].order, CANDIDATES)]
+        lines = [zip(repeat(call), call.order, strict=False) for call in calls]
+        turns = chain.from_iterable(zip_longest(*lines))
+        return list(islice((item for item in turns if item is not None), CANDIDATES))
+
+    def _run(self, chosen: list[tuple[_Call, int]]) -> None:
+        encoded = [call.items[index] for call, index in chosen]
+        try:
+            rows = self.backbone.run(encoded)
+        except Exception as error:  # a failed batch fails its own calls and nobody else's
+            for call, _ in chosen:
+                _settle(call, error)
+            return
+        tokens = sum(item.size for item in encoded)
+        self._watcher.batch(len(encoded), tokens, encoded[0].size * len(encoded) - tokens)
+        for row, (call, index) in zip(rows, chosen, strict=True):
+            call.out[index] = row
+        with self._changed:  # another lane may hold items of the same call
+            for call, _ in chosen:
                 call.missing -= 1
-                if call.missing == 0:
-                    _settle(call, None)
+            finished = {id(call): call for call, _ in chosen if call.missing == 0}
+        for call in finished.values():
+            _settle(call, None)
 
 
 def _stops() -> NotReady:

@@ -85,7 +85,7 @@ def test_different_texts_differ(it):
 def test_a_text_over_the_limit_is_cut_and_said_so(it):
     limit = it.card.max_tokens
     encoded = it.backbone.prepare(["a " * n for n in (1, 2 * limit)])
-    assert [e.truncated for e in encoded] == [False, True]
+    assert [e.cut for e in encoded] == [False, True]
     assert encoded[1].size == limit
     longer = embed(it.backbone, ["a " * 2 * limit, "a " * 3 * limit])
     np.testing.assert_allclose(longer[0], longer[1], atol=1e-6)
@@ -93,8 +93,8 @@ def test_a_text_over_the_limit_is_cut_and_said_so(it):
 
 def test_the_first_token_count_over_the_limit_is_where_truncation_starts(it):
     encoded = it.backbone.prepare(["a " * n for n in range(1, it.card.max_tokens + 2)])
-    whole = [e for e in encoded if not e.truncated]
-    cut = [e for e in encoded if e.truncated]
+    whole = [e for e in encoded if not e.cut]
+    cut = [e for e in encoded if e.cut]
     assert whole == encoded[: len(whole)]
     assert whole[-1].size in (it.card.max_tokens, it.card.max_tokens - 1)
     assert all(e.size == it.card.max_tokens for e in cut)

@@ -1,9 +1,11 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batching import embed, plan
+from models.batching import RUN_TOKENS, embed, plan
 from models.errors import WrongInput
 
 SIZES = st.lists(st.integers(0, 300), max_size=60)
@@ -24,9 +26,33 @@ def test_batches_hold_neighbours_in_length_longest_first(sizes, max_tokens, max_
     assert order == sorted(sizes, reverse=True)
 
 
-def test_a_batch_is_filled_before_the_next_is_begun():
-    assert plan([5, 9, 5, 5, 9], max_tokens=18, max_items=8) == [[1, 4], [0, 2, 3]]
-    assert plan([5, 9, 5, 5, 9], max_tokens=1000, max_items=3) == [[1, 4, 0], [2, 3]]
+def _cost(batches, sizes):
+    return sum(RUN_TOKENS + len(batch) * max(sizes[i] for i in batch) for batch in batches)
+
+
+def _partitions(order):
+    """Every way to cut a list into neighbours."""
+    for cuts in product([False, True], repeat=max(0, len(order) - 1)):
+        parts = [[order[0]]]
+        for item, cut in zip(order[1:], cuts, strict=True):
+            parts.append([item]) if cut else parts[-1].append(item)
+        yield parts
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=8), st.integers(1, 200), st.integers(1, 8))
+def test_no_plan_is_cheaper(sizes, max_tokens, max_items):
+    order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
+    allowed = [
+        parts
+        for parts in _partitions(order)
+        if all(len(p) <= max_items and (len(p) == 1 or len(p) * sizes[p[0]] <= max_tokens) for p in parts)
+    ]
+    assert _cost(plan(sizes, max_tokens, max_items), sizes) == min(_cost(parts, sizes) for parts in allowed)
+
+
+def test_a_long_item_is_not_what_short_ones_are_padded_to():
+    assert plan([5, 90, 5, 6], max_tokens=1000, max_items=8) == [[1], [3, 0, 2]]
+    assert plan([5, 9, 5, 5, 9], max_tokens=1000, max_items=3) == [[1, 4], [0, 2, 3]]
 
 
 @pytest.mark.parametrize("limits", [(0, 8), (8, 0), (-1, 8)])
@@ -82,3 +108,12 @@ def test_what_check_raises_ends_the_work_between_batches(fake):
 def test_a_wrong_item_is_named_by_its_place(fake):
     with pytest.raises(WrongInput, match="Item 2 "):
         embed(fake, ["a", "b", 3])
+
+
+def test_chunks_are_pooled(fake):
+    texts = ["short", "y" * 300]
+    z, cut = embed(fake, texts, long="chunk")
+    first, _ = embed(fake, texts)
+    np.testing.assert_array_equal(z[0], first[0])
+    assert np.abs(z[1] - first[1]).max() > 1e-3
+    assert cut.tolist() == [False, False]

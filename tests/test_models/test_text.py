@@ -13,11 +13,21 @@ ROOM = LIMIT - 3
 """Bytes that fit beside [CLS], the space before the first word and [SEP]."""
 
 
-@pytest.mark.parametrize(("length", "truncated"), [(ROOM - 1, False), (ROOM, False), (ROOM + 1, True), (500, True)])
-def test_truncated_means_that_tokens_were_lost(fake, length, truncated):
+@pytest.mark.parametrize(("length", "cut"), [(ROOM - 1, False), (ROOM, False), (ROOM + 1, True), (500, True)])
+def test_cut_means_that_there_is_more(fake, length, cut):
     [encoded] = fake.prepare(["x" * length])
-    assert encoded.truncated is truncated
+    assert encoded.cut is cut
     assert encoded.size == min(length + 3, LIMIT)
+
+
+def test_the_pieces_of_a_long_text_hold_all_of_it_once(fake):
+    text = "".join(chr(ord("a") + i % 26) for i in range(500))
+    [encoded] = fake.prepare([text])
+    whole = [int(i) for ids in (encoded.ids, *encoded.rest) for i in ids[1:-1]]
+    [short] = fake.prepare([text[:ROOM]])
+    assert whole[: ROOM + 1] == short.ids[1:-1].tolist()
+    assert len(whole) == 501
+    assert all(len(ids) == LIMIT for ids in (encoded.ids, *encoded.rest[:-1]))
 
 
 def test_ids_are_int64(fake):
@@ -49,7 +59,7 @@ def test_odd_text_gives_a_unit_vector(fake, text):
 
 
 def test_pad_hides_what_is_beyond_an_item():
-    short, long = (Encoded(np.array(ids), truncated=False) for ids in ([7], [8, 9]))
+    short, long = (Encoded(np.array(ids)) for ids in ([7], [8, 9]))
     inputs = pad([short, long])
     assert inputs["input_ids"].tolist() == [[7, 0], [8, 9]]
     assert inputs["attention_mask"].tolist() == [[1, 0], [1, 1]]

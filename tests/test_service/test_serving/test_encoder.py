@@ -13,26 +13,34 @@ import pytest
 from models.base import Encoded
 from models.batching import MAX_ITEMS
 from service.errors import Busy, NotReady
-from service.serving.encoder import ROUND_ITEMS, Encoder
+from service.serving.encoder import CANDIDATES, Encoder
 
 
 class NumberBackbone:
     """Embeds numbers. `gate` holds every batch until it is set; `entered` tells that one is held."""
 
     def __init__(self):
-        self.card = SimpleNamespace(id="numbers", taps={"pooled": (2,)})
+        self.card = SimpleNamespace(id="numbers", taps={"pooled": (2,)}, recipe={})
+        self.size_of = lambda number: 1
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
         self.batches = []
         self.fail_on = None
+        self.held = 0
 
     def prepare(self, items):
-        return [Encoded(np.array([int(item)] * (1 + int(item) % 3), np.int64), truncated=item == "9") for item in items]
+        return [self._encoded(int(item)) for item in items]
+
+    def _encoded(self, number):
+        ids = np.array([number] * self.size_of(number), np.int64)
+        return Encoded(ids, rest=(ids + 2,) if number == 9 else ())
 
     def run(self, batch):
+        self.held += 1
         self.entered.set()
         assert self.gate.wait(20)
+        self.held -= 1
         numbers = [int(item.ids[0]) for item in batch]
         self.batches.append(numbers)
         if self.fail_on in numbers:
@@ -51,7 +59,7 @@ def encoder(backbone):
     yield made
     backbone.gate.set()
     made.close()
-    assert not made._thread.is_alive()
+    assert not any(thread.is_alive() for thread in made._threads)
 
 
 def _texts(*numbers):
@@ -67,9 +75,14 @@ async def _held(encoder, backbone, texts=("0",)):
     return first
 
 
+async def _until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 async def _waiting(encoder, number):
-    while encoder.waiting != number:
-        await asyncio.sleep(0.005)
+    await _until(lambda: encoder.waiting == number)
 
 
 async def test_rows_come_back_in_the_order_given(encoder):
@@ -97,28 +110,86 @@ async def test_calls_that_wait_share_batches(encoder, backbone):
     assert sorted(map(len, backbone.batches)) == [1, 20]
 
 
-async def test_a_small_call_waits_for_one_round_of_a_large_one(encoder, backbone):
+async def test_a_small_call_waits_for_one_batch_of_a_large_one(encoder, backbone):
     large = await _held(encoder, backbone, _texts(*range(1000, 2000)))
     small = asyncio.create_task(encoder.embed(_texts(5)))
-    await _waiting(encoder, 1000 - ROUND_ITEMS + 1)
+    await _waiting(encoder, 1000 - CANDIDATES + 1)
     backbone.gate.set()
     z, _ = await small
     assert z[0, 0] == 5
     await large
-    assert MAX_ITEMS >= ROUND_ITEMS
     assert any(5 in numbers for numbers in backbone.batches[:2])
 
 
 async def test_no_call_is_starved_by_many_small_ones(encoder, backbone):
     first = await _held(encoder, backbone)
     large = asyncio.create_task(encoder.embed(_texts(*range(1000, 1008))))
-    small = [asyncio.create_task(encoder.embed(_texts(i))) for i in range(1, 2 * ROUND_ITEMS)]
-    await _waiting(encoder, 8 + 2 * ROUND_ITEMS - 1)
+    small = [asyncio.create_task(encoder.embed(_texts(i))) for i in range(1, 2 * CANDIDATES)]
+    await _waiting(encoder, 8 + 2 * CANDIDATES - 1)
     backbone.gate.set()
     await asyncio.gather(first, large, *small)
-    rounds_with_large = [i for i, numbers in enumerate(backbone.batches) if max(numbers) >= 1000]
-    assert rounds_with_large[0] == 1
-    assert list(map(len, backbone.batches)) == [1, ROUND_ITEMS, ROUND_ITEMS, 7]
+    assert 1000 in backbone.batches[1]
+    assert list(map(len, backbone.batches)) == [1, CANDIDATES, CANDIDATES, 7]
+
+
+async def test_items_are_batched_with_others_of_their_length(encoder, backbone):
+    backbone.size_of = lambda number: 100 if number % 2 else 3
+    first = await _held(encoder, backbone)
+    calls = [asyncio.create_task(encoder.embed(_texts(i))) for i in range(1, 9)]
+    await _waiting(encoder, 8)
+    backbone.gate.set()
+    await asyncio.gather(first, *calls)
+    assert sorted(map(sorted, backbone.batches[1:])) == [[1, 3, 5], [2, 4, 6, 8], [7]]
+
+
+async def test_the_call_that_has_waited_longest_is_in_the_next_batch(encoder, backbone):
+    backbone.size_of = lambda number: 200 if number == 1 else 3
+    first = await _held(encoder, backbone)
+    calls = [asyncio.create_task(encoder.embed(_texts(1)))]
+    await _waiting(encoder, 1)
+    calls += [asyncio.create_task(encoder.embed(_texts(i))) for i in range(2, 20)]
+    await _waiting(encoder, 19)
+    backbone.gate.set()
+    await asyncio.gather(first, *calls)
+    assert backbone.batches[1] == [1]
+
+
+async def test_lanes_run_batches_side_by_side(backbone):
+    made = Encoder(backbone, max_waiting=100, lanes=2)
+    backbone.gate.clear()
+    calls = []
+    for number in (1, 2):
+        calls.append(asyncio.create_task(made.embed(_texts(number))))
+        await _until(lambda number=number: backbone.held == number)
+    backbone.gate.set()
+    answers = await asyncio.gather(*calls)
+    made.close()
+    assert [z[0, 0] for z, _ in answers] == [1, 2]
+
+
+async def test_a_call_whose_items_run_in_two_lanes_is_answered_once_whole(backbone):
+    made = Encoder(backbone, max_waiting=1_000, lanes=2)
+    for _ in range(20):
+        numbers = list(range(100, 200))
+        z, _ = await made.embed(_texts(*numbers))
+        np.testing.assert_array_equal(z[:, 0], numbers)
+    made.close()
+
+
+async def test_chunks_are_pooled_and_nothing_is_cut(encoder):
+    z, cut = await encoder.embed(_texts(4, 9, 5), "chunk")
+    np.testing.assert_array_equal(z[:, 0], [4, 10, 5])
+    assert cut.tolist() == [False, False, False]
+
+
+async def test_every_batch_is_counted(backbone):
+    seen = []
+    watcher = SimpleNamespace(batch=lambda items, tokens, padding: seen.append((items, tokens, padding)))
+    made = Encoder(backbone, max_waiting=100, watcher=watcher)
+    backbone.size_of = lambda number: 10 + number
+    await made.embed(_texts(1, 2))
+    made.close()
+    assert seen == [(2, 23, 1)]
 
 
 async def test_too_much_waiting_is_busy_and_takes_nothing(encoder, backbone):
@@ -165,7 +236,7 @@ async def test_a_failing_batch_fails_its_own_callers_alone_and_their_rest_is_not
     backbone.fail_on = 1000
     bad = await _held(encoder, backbone, _texts(*range(1000, 1200)))
     good = asyncio.create_task(encoder.embed(_texts(*range(40))))
-    await _waiting(encoder, 200 - ROUND_ITEMS + 40)
+    await _waiting(encoder, 200 - CANDIDATES + 40)
     backbone.gate.set()
     with pytest.raises(RuntimeError, match="cannot embed 1000"):
         await bad
@@ -187,7 +258,7 @@ async def test_an_item_that_cannot_be_prepared_fails_its_call_alone(encoder):
 
 async def test_nothing_is_embedded_at_once(encoder, backbone):
     z, truncated = await asyncio.wait_for(encoder.embed([]), 10)
-    assert (z.shape, truncated, backbone.batches) == ((0, 2), [], [])
+    assert (z.shape, truncated.shape, backbone.batches) == ((0, 2), (0,), [])
 
 
 async def test_closing_fails_those_who_wait_and_refuses_new_ones(encoder, backbone):
