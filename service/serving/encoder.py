@@ -67,9 +67,7 @@ class Encoder:
         watcher: Told of every batch.
     """
 
-    def __init__(
-        self, backbone: Backbone, *, max_waiting: int, lanes: int = 1, watcher: Watcher | None = None
-    ) -> None:
+    def __init__(self, backbone: Backbone, *, max_waiting: int, lanes: int = 1, watcher: Watcher | None = None) -> None:
         self.backbone = backbone
         self._max_waiting = max_waiting
         self._watcher = watcher or _Nobody()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from models.base import Encoded
-from models.batching import MAX_ITEMS
 from service.errors import Busy, NotReady
 from service.serving.encoder import CANDIDATES, Encoder
 
