@@ -1,11 +1,13 @@
-"""Heads: fitted functions from an embedding to scores, and the table from which serving runs them."""
+"""Heads: fitted functions from an embedding or a typed row to scores, and the table from which serving runs them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from adapters.base import F32, Head
-from adapters.graphs import affine_graph
+from adapters.encoding import Encoding
+from adapters.graphs import affine_graph, row_graph
+from adapters.schema import Rows, Schema
 from models.errors import WeightsCorrupt
 
 
@@ -16,7 +18,8 @@ class AffineHead(Head):
     Attributes:
         weight: (k, d) float32.
         bias: (k,) float32.
-        classes: k names, in the order of the rows of `weight`.
+        classes: k names, in the order of the rows of `weight`; () for a regression, where k = 1 and the score is the
+            value itself.
     """
 
     weight: F32
@@ -32,9 +35,37 @@ class AffineHead(Head):
         return affine_graph(self.weight, self.bias, self.classes, temperature)
 
 
+@dataclass(frozen=True, eq=False)
+class RowHead:
+    """An affine head on the encoding of typed rows.
+
+    Attributes:
+        schema: The columns that it expects.
+        encoding: What was learned of them.
+        head: Scores of an encoded row.
+    """
+
+    schema: Schema
+    encoding: Encoding
+    head: AffineHead
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names; () for a regression."""
+        return self.head.classes
+
+    def scores(self, rows: Rows) -> F32:
+        """N rows to (n, k) float32; see `Head.scores`."""
+        return self.head.scores(self.encoding.encode(rows))
+
+    def onnx(self, temperature: float) -> bytes:
+        """The same function as an ONNX file, from typed rows: see `row_graph`."""
+        return row_graph(self.schema, self.encoding, self.head.weight, self.head.bias, self.classes, temperature)
+
+
 @dataclass(frozen=True)
 class AffineTable:
-    """What serving loads of an affine adapter: one row of `weight` and `bias` a class.
+    """What serving loads of an affine adapter: one row of `weight` and `bias` a class, or one for a regression.
 
     Attributes:
         weight: (k, d) float32.

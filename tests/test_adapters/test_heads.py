@@ -1,8 +1,14 @@
+import json
+from dataclasses import replace
+
 import numpy as np
+import onnxruntime
 import pytest
 from safetensors.numpy import save
 
-from adapters.heads import AffineHead, read_tables, tables_bytes
+from adapters.columns import infer, type_rows
+from adapters.encoding import Encoding
+from adapters.heads import AffineHead, RowHead, read_tables, tables_bytes
 from models.errors import WeightsCorrupt
 
 
@@ -62,3 +68,42 @@ def test_another_precision_is_refused(dtype):
 def test_other_bytes_are_refused(head, spoil):
     with pytest.raises(WeightsCorrupt):
         read_tables(spoil(tables_bytes(head, 1.0)))
+
+
+def test_the_graph_of_a_head_answers_for_its_classes(head):
+    def outputs(given):
+        return [output.name for output in onnxruntime.InferenceSession(given.onnx(1.0)).get_outputs()]
+
+    metadata = onnxruntime.InferenceSession(head.onnx(1.0)).get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["classes"]) == ["a", "ß", "c"]
+    assert outputs(head) == ["scores", "probabilities"]
+    assert outputs(replace(head, weight=head.weight[:1], bias=head.bias[:1], classes=())) == ["value"]
+
+
+def test_the_table_of_a_regression_comes_back():
+    regression = AffineHead(np.ones((1, 5), np.float32), np.ones(1, np.float32), ())
+    table = read_tables(tables_bytes(regression, 1.0))
+    assert table.weight.shape == (1, 5)
+    assert table.bias.shape == (1,)
+
+
+@pytest.mark.parametrize("classes", [("a", "b"), ()])
+def test_a_row_head_scores_what_its_graph_answers(classes):
+    cells = {"x": [1.5, 2.5, None, 80.0], "c": ["u", "v", "u", ""]}
+    schema, _ = infer(cells)
+    rows, _ = type_rows(schema, cells, 4)
+    encoding = Encoding.fit(schema, rows)
+    rng = np.random.default_rng(0)
+    k = len(classes) or 1
+    affine = AffineHead(rng.random((k, encoding.width), np.float32), rng.random(k, np.float32), classes)
+    head = RowHead(schema, encoding, affine)
+    scores = head.scores(rows)
+    assert head.classes == classes
+    assert scores.shape == (4, k)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, encoding.encode(rows) @ affine.weight.T + affine.bias, rtol=1e-6)
+    session = onnxruntime.InferenceSession(head.onnx(1.0))
+    (answer,) = session.run(
+        ["scores" if classes else "value"], {"numbers": rows.numbers, "categories": rows.categories}
+    )
+    np.testing.assert_allclose(answer, scores, atol=1e-5)
