@@ -27,13 +27,6 @@ def test_pages_that_follow_from_the_code_do():
     assert stale == [], "run `make docs`"
 
 
-def test_the_bento_has_the_pinned_runtime_packages():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    wanted = {_pins()[_name(requirement)] for extra in ("serve", "fit") for requirement in extras[extra]}
-    lines = (ROOT / "requirements-bento.txt").read_text().splitlines()
-    assert {line.split(";")[0].strip() for line in lines if not line.startswith("#")} == wanted
-
-
 def test_every_requirement_has_a_pin():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = [

@@ -1,12 +1,12 @@
 """Heartbeats: which workers are alive."""
 
-import os
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, func, insert, select, update
 
 from service.database.engine import writing
 from service.database.tables import workers
+from service.processes import exists
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,25 @@ def alive(engine: Engine, host: str, now_s: float, timeout_s: float) -> set[str]
     """Ids of the workers that live: they have been heard of lately, and on this host their process exists."""
     query = select(workers).where(workers.c.stopped_at.is_(None), workers.c.seen_at >= now_s - timeout_s)
     with engine.begin() as connection:
-        return {row.id for row in connection.execute(query) if row.host != host or _exists(row.pid)}
+        return {row.id for row in connection.execute(query) if row.host != host or exists(row.pid)}
+
+
+def heard_of(engine: Engine, host: str) -> float | None:
+    """When a worker of a host that has not stopped was last heard of (seconds since the epoch); None without one."""
+    query = select(func.max(workers.c.seen_at)).where(workers.c.host == host, workers.c.stopped_at.is_(None))
+    with engine.begin() as connection:
+        heard_s: float | None = connection.execute(query).scalar()
+    return heard_s
+
+
+def count(engine: Engine, now_s: float, timeout_s: float) -> int:
+    """Workers that have been heard of lately and have not stopped."""
+    query = select(func.count()).where(workers.c.stopped_at.is_(None), workers.c.seen_at >= now_s - timeout_s)
+    with engine.begin() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def forget(engine: Engine, before_s: float) -> None:
     """Drop workers that have not been heard of since a moment."""
     with writing(engine) as connection:
         connection.execute(delete(workers).where(workers.c.seen_at < before_s))
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it exists and belongs to somebody else
-        return True
-    return True
