@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -25,13 +25,17 @@ _CHOICES = (*Kind, _IGNORE)
 
 
 def infer(
-    cells: Mapping[str, Sequence[object]], *, kinds: Mapping[str, str] = MappingProxyType({})
+    cells: Mapping[str, Sequence[object]],
+    *,
+    kinds: Mapping[str, str] = MappingProxyType({}),
+    numbers: Sequence[int] | None = None,
 ) -> tuple[Schema, list[str]]:
     """Find out what the columns of a table hold.
 
     Args:
         cells: Cells of every column, n each, as CSV (strings), JSON or Parquet give them.
         kinds: The caller's choices by column: a `Kind`, or "ignore" to leave it out without a note.
+        numbers: (n,) what the caller calls each row; counted from 1 where left out.
 
     Returns:
         The columns that can be learned from, in order, and a sentence for everything that the caller should know:
@@ -47,6 +51,7 @@ def infer(
     _admit(kinds, cells)
     chosen = {name: _chosen(kinds.get(name), name, values) for name, values in cells.items()}
     most = _most_categories(sum(kind is Kind.CATEGORY for kind in chosen.values()))
+    number_of = (lambda at: at + 1) if numbers is None else numbers.__getitem__
     schema: list[Column] = []
     notes: list[str] = []
     unused: list[str] = []
@@ -55,7 +60,9 @@ def infer(
             unused.append(f"{name!r}: {kind.reason}")
             notes += [] if kinds.get(name) == _IGNORE else [_left_out(name, kind)]
         else:
-            column, remarks = _describe(name, kind, cells[name], wished=name in kinds, most=most)
+            column, remarks = _describe(
+                name, kind, cells[name], wished=name in kinds, most=most, number_of=number_of
+            )
             schema.append(column)
             notes += remarks
     if not schema:
@@ -103,37 +110,52 @@ def _left_out(name: str, why: LeftOut) -> str:
     return f'{note} To keep it: `columns: {{{json.dumps(name, ensure_ascii=False)}: "{why.keep_as}"}}`.'
 
 
-def _describe(name: str, kind: Kind, cells: Sequence[object], *, wished: bool, most: int) -> tuple[Column, list[str]]:
+def _describe(
+    name: str,
+    kind: Kind,
+    cells: Sequence[object],
+    *,
+    wished: bool,
+    most: int,
+    number_of: Callable[[int], int],
+) -> tuple[Column, list[str]]:
     """A column as it was seen, and notes on cells that count as missing or unknown."""
     if kind is Kind.CATEGORY:
         found = texts(cells)
-        notes = _mistyped(name, kind, cells, found, wished=wished)
+        notes = _mistyped(name, kind, cells, found, wished=wished, number_of=number_of)
         counts = Counter(filter(None, found.values))
         column = _category_column(name, counts, missing=found.values.count(""), most=most)
         return column, notes + _rare(name, counts, column)
     parsed = PARSERS[kind](cells)
-    notes = _mistyped(name, kind, cells, parsed, wished=wished)
+    notes = _mistyped(name, kind, cells, parsed, wished=wished, number_of=number_of)
     if len(parsed.infinite):
         notes.append(f"Column {name!r} has {len(parsed.infinite)} infinite value(s), which count as missing.")
     return _number_column(name, kind, parsed), notes
 
 
 def _mistyped(
-    name: str, kind: Kind, cells: Sequence[object], found: Parsed | ParsedTexts, *, wished: bool
+    name: str,
+    kind: Kind,
+    cells: Sequence[object],
+    found: Parsed | ParsedTexts,
+    *,
+    wished: bool,
+    number_of: Callable[[int], int],
 ) -> list[str]:
     """What to say of cells that are not of the kind; refuses a wish that too many cells go against."""
     if not len(found.wrong):
         return []
-    first = found.wrong[0]
+    first = int(found.wrong[0])
+    row = number_of(first)
     present = found.present + len(found.wrong)
     seen = f"{len(found.wrong)} of {present} values are not {NOUNS[kind]}, the first {shown(cells[first])}"
     if wished and len(found.wrong) > _WRONG_SHARE * present:
         raise ParameterInvalid(
-            f"Column {name!r} cannot be read as {kind.value}: {seen} in row {first + 1}; at most a tenth may be. "
+            f"Column {name!r} cannot be read as {kind.value}: {seen} in row {row}; at most a tenth may be. "
             "Choose another kind in `columns`, or leave it to be found.",
-            problems=[Problem(f"{name!r} is {shown(cells[first])}", row=first + 1)],
+            problems=[Problem(f"{name!r} is {shown(cells[first])}", row=row)],
         )
-    return [f"Column {name!r}: {seen} in row {first + 1}; they count as missing."]
+    return [f"Column {name!r}: {seen} in row {row}; they count as missing."]
 
 
 def _category_column(name: str, counts: Counter[str], *, missing: int, most: int) -> Column:

@@ -1,12 +1,8 @@
-"""Datasets in the registry: facts in SQL, items in a blob (Parquet with text, label and row)."""
+"""Datasets in the registry: facts in SQL, items in a blob (`items`)."""
 
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
 
 from service.database.engine import writing
@@ -45,20 +41,6 @@ class Dataset:
 
 def _dataset(row: Row[Any]) -> Dataset:
     return Dataset(**row._mapping)
-
-
-def pack_items(texts: Sequence[str], labels: Sequence[str], rows: Sequence[int]) -> bytes:
-    """Items as Parquet: `text`, `label` and the `row` of the upload that each came from."""
-    table = pa.table({"text": pa.array(texts, pa.large_string()), "label": pa.array(labels), "row": pa.array(rows)})
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def unpack_items(data: bytes) -> tuple[list[str], list[str]]:
-    """Texts and labels of a packed dataset."""
-    table = pq.read_table(pa.BufferReader(data), columns=["text", "label"])
-    return table["text"].to_pylist(), table["label"].to_pylist()
 
 
 def add(engine: Engine, dataset: Dataset, key: requests.Key | None = None) -> tuple[Dataset, bool]:

@@ -1,13 +1,19 @@
-"""Untrusted bytes -> items and labels, under limits.
+"""Untrusted bytes -> items and what is to be learned of them, under limits.
 
-    sniff      which format is it
-    encoding   is it UTF-8 throughout
-    delimited, jsonlines, jsonarray, parquet      one reader a format; each gives a `Table` (rows.py)
-    isolated   the Parquet reader in a process of its own, because its library can be made to crash
-    columns    which column is the text, which the label
-    policy     what becomes of bad rows, in every modality
-    quality    what a careful reader would have noticed
-    text       all of the above, for texts: `read_text`
+    sniff                                   which format is it
+    encoding                                is it UTF-8 throughout
+    delimited, jsonlines, jsonarray         one reader a text format; each gives a `Table` (rows)
+    parquet, parquet_rewrite, parquet_clean Parquet: read or rewritten in a child process (isolated, parquet_child),
+                                            because its library can be made to crash
+    npy                                     NumPy's files
+    names, columns                          which column is the text, the label, the target
+    cells, vector_cells, numbers            one cell as a text, a label, a number, a vector
+    target                                  classes or numbers, and which rows say it
+    policy                                  what becomes of bad rows, in every modality
+    quality, leaks                          what a careful reader would have noticed
+    text, tables, vectors                   one entry a modality
+    read                                    the entry for all of them: `read_upload`
+    rows_in                                 files to predict: `open_rows`
 
 Every error is an `InputError` that says what was seen, the limit and the remedy. Nothing is executed, unpickled or
 fetched. A reader blocks: call it from a worker thread.

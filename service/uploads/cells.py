@@ -1,9 +1,11 @@
 """One cell as a text or as a label, or why it is neither."""
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
 
+from adapters.cells import MISSING_WORDS, number
 from service.uploads.limits import Limits
 from service.uploads.rows import Cell, Nested
 
@@ -48,6 +50,25 @@ def as_label(cell: Cell, limits: Limits) -> str | Bad:
     return _clean(cell, limits)
 
 
+def as_target(cell: Cell) -> float | Bad:
+    """The cell as a finite number, if it is one: a JSON number, or a text such as ``-1.5e3``."""
+    if cell is None or isinstance(cell, bool | Nested):
+        return Bad(f"the target is {_kind(cell)}; it must be a number")
+    value = number(cell)
+    if value is None:
+        return Bad("the target is not a number")
+    if math.isnan(value):
+        return Bad("the target is missing")
+    return value if math.isfinite(value) else Bad("the target is not a finite number")
+
+
+def is_empty(cell: Cell) -> bool:
+    """Nothing there: null, NaN, an empty text or a word for it (``NA``, ``null``)."""
+    if isinstance(cell, float):
+        return math.isnan(cell)
+    return cell is None or (isinstance(cell, str) and cell.strip().casefold() in MISSING_WORDS)
+
+
 def is_blank(text: str) -> bool:
     """Nothing to see: blanks, control and format characters only."""
     stripped = text.strip()
@@ -75,4 +96,6 @@ def _kind(cell: Cell) -> str:
         return cell.kind
     if isinstance(cell, bool):
         return "true or false"
+    if isinstance(cell, float) and math.isnan(cell):
+        return "missing (NaN)"
     return "a number that is not whole" if isinstance(cell, float) else "a number"

@@ -106,7 +106,7 @@ def read_delimited(path: Path, kind: Literal["csv", "tsv"], limits: Limits) -> D
     if isinstance(header, Problem):
         raise UploadUnreadable(f"The header cannot be read: {header.detail}")
     if not header:
-        raise UploadRefused("The file holds no rows, only blanks. Send a header 'text,label' and one row a text.")
+        raise UploadRefused("The file holds no rows, only blanks. Send a header, such as 'text,label', and rows.")
     if len(header) > limits.columns:
         raise _too_many_columns(str(len(header)), limits.columns)
     notes = () if delimiter == usual else (f"The columns are separated by a {_NAMES[delimiter]}.",)
@@ -168,7 +168,7 @@ def _ragged(seen: int, expected: int, delimiter: str) -> str:
 
 def _too_many_columns(seen: str, limit: int) -> UploadTooLarge:
     return UploadTooLarge(
-        f"The header has {seen} columns; the limit is {limit}. Send the text and the label column alone."
+        f"The header has {seen} columns; the limit is {limit}. Leave out the columns that are not needed."
     )
 
 

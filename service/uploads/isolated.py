@@ -1,7 +1,8 @@
 """Runs a reader in a process of its own, which may crash, hang or eat memory without harm to this one.
 
 Parquet is decoded by a large native library, and a damaged file can make it abort the whole process. What goes in and
-what comes out is JSON, never pickle: a child that was taken over could not hand back code.
+what comes out is JSON, never pickle: a child that was taken over could not hand back code. Whole tables come out as a
+Parquet file of plain columns that the child has written (`parquet_rewrite`).
 """
 
 import json

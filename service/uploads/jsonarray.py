@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import islice
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Literal
 
 from models.errors import Problem
 from service.errors import UploadTooLarge, UploadUnreadable
-from service.uploads.jsonlines import DECODER, as_record, field_names, keep, reason_of
+from service.uploads.jsonlines import DECODER, SAMPLE_ROWS, Object, as_object, as_record, field_names, reason_of
 from service.uploads.limits import Limits
 from service.uploads.rows import Record
 
@@ -33,18 +34,22 @@ class JsonArrayTable:
 
     def rows(self, columns: Sequence[str]) -> Iterator[Record]:
         """One row an element (see `Table.rows`)."""
-        return (keep(record, columns) for record in _objects(self.path, self.limits))
+        return (as_record(number, value, columns) for number, value in self.objects())
+
+    def objects(self) -> Iterator[Object]:
+        """The same rows as they are in the file, with all their fields, lists and objects included."""
+        return _objects(self.path, self.limits)
 
 
-def read_json_array(path: Path, limits: Limits) -> JsonArrayTable:
-    """Opens a JSON list: names the fields of its first 100 elements.
+def read_json_array(path: Path, limits: Limits, *, named_by: int | None = SAMPLE_ROWS) -> JsonArrayTable:
+    """Opens a JSON list: names the fields of its first `named_by` elements (`None` = of all).
 
     Raises:
-        UploadRefused: The list is empty, or none of its first 100 elements is an object.
+        UploadRefused: The list is empty, or none of those elements is an object.
         UploadTooLarge: An element has more fields than `limits.columns`.
         UploadUnreadable: One of them is not valid JSON.
     """
-    return JsonArrayTable(path, field_names(_objects(path, limits), limits), limits)
+    return JsonArrayTable(path, field_names(islice(_objects(path, limits), named_by), limits), limits)
 
 
 class _Window:
@@ -72,7 +77,7 @@ class _Window:
                 return self.text[self.at : self.at + 1]
 
 
-def _objects(path: Path, limits: Limits) -> Iterator[Record]:
+def _objects(path: Path, limits: Limits) -> Iterator[Object]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         window = _Window(stream)
         window.next_char()
@@ -82,7 +87,7 @@ def _objects(path: Path, limits: Limits) -> Iterator[Record]:
             number += 1
             if number > limits.rows:
                 raise UploadTooLarge(f"The list has more than {limits.rows} elements. Send a part of them.")
-            yield as_record(number, _element(window, number, limits))
+            yield number, as_object(number, _element(window, number, limits))
             if not _comma(window, number):
                 break
         else:

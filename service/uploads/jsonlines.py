@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import islice
 from json import JSONDecodeError, JSONDecoder
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from models.errors import Problem
 from service.errors import UploadRefused, UploadTooLarge
@@ -15,9 +16,16 @@ from service.uploads.rows import Cell, Nested, Record, Row
 SAMPLE_ROWS = 100
 """Rows whose fields name the columns; a field that none of them has is not found."""
 
+Object = tuple[int, dict[str, Any] | Problem]
+"""A row's number and its object, or why it is none."""
+
+
+class _NotJson(ValueError):
+    """A word that Python writes and JSON does not have."""
+
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"holds {name}, which is not JSON")
+    raise _NotJson(f"holds {name}, which is not JSON; write null for a missing value")
 
 
 DECODER = JSONDecoder(parse_constant=_no_constant)
@@ -36,21 +44,25 @@ class JsonLinesTable:
 
     def rows(self, columns: Sequence[str]) -> Iterator[Record]:
         """One row a line that is not blank (see `Table.rows`)."""
-        return (keep(record, columns) for record in _objects(self.path, self.limits))
+        return (as_record(number, value, columns) for number, value in self.objects())
+
+    def objects(self) -> Iterator[Object]:
+        """The same rows as they are in the file, with all their fields, lists and objects included."""
+        return _objects(self.path, self.limits)
 
 
-def read_json_lines(path: Path, limits: Limits) -> JsonLinesTable:
-    """Opens a JSON Lines file: names the fields of its first 100 rows.
+def read_json_lines(path: Path, limits: Limits, *, named_by: int | None = SAMPLE_ROWS) -> JsonLinesTable:
+    """Opens a JSON Lines file: names the fields of its first `named_by` rows (`None` = of all).
 
     Raises:
-        UploadRefused: There is no row, or none of the first 100 is an object.
+        UploadRefused: There is no row, or none of those is an object.
         UploadTooLarge: A row has more fields than `limits.columns`.
     """
-    return JsonLinesTable(path, field_names(_objects(path, limits), limits), limits)
+    return JsonLinesTable(path, field_names(islice(_objects(path, limits), named_by), limits), limits)
 
 
-def field_names(records: Iterator[Record], limits: Limits) -> tuple[str, ...]:
-    """Fields of the first rows, in the order in which they first occur.
+def field_names(objects: Iterator[Object], limits: Limits) -> tuple[str, ...]:
+    """Fields of the rows, in the order in which they first occur.
 
     Raises:
         UploadRefused: There is no row, or none is an object.
@@ -59,35 +71,33 @@ def field_names(records: Iterator[Record], limits: Limits) -> tuple[str, ...]:
     names: dict[str, None] = {}
     problems: list[Problem] = []
     seen = 0
-    for seen, record in enumerate(records, start=1):
-        if isinstance(record, Problem):
-            problems.append(record)
-        else:
-            names.update(dict.fromkeys(record.cells))
+    for seen, (_, value) in enumerate(objects, start=1):
+        if not isinstance(value, Problem):
+            names.update(dict.fromkeys(value))
+        elif len(problems) < limits.listed_problems:
+            problems.append(value)
         if len(names) > limits.columns:
             raise UploadTooLarge(
                 f"The first {seen} rows have {len(names)} fields; the limit is {limits.columns}. "
-                "Send the text and the label alone."
+                "Leave out the fields that are not needed."
             )
-        if seen == SAMPLE_ROWS:
-            break
     if not names:
         raise _no_objects(seen, problems)
     return tuple(names)
 
 
-def keep(record: Record, columns: Sequence[str]) -> Record:
-    """The record with only `columns`; lists and objects in them become `Nested`."""
-    if isinstance(record, Problem):
-        return record
-    return Row(record.number, {name: record.cells[name] for name in columns if name in record.cells})
-
-
-def as_record(number: int, value: object) -> Record:
-    """A decoded JSON value as a row, or why it is none."""
+def as_object(number: int, value: object) -> dict[str, Any] | Problem:
+    """A decoded JSON value as an object, its names without surrounding blanks, or why it is none."""
     if not isinstance(value, dict):
         return Problem(f"is {_kind(value)}, not an object", row=number)
-    return Row(number, {name.strip(): _cell(cell) for name, cell in value.items()})
+    return {name.strip(): cell for name, cell in value.items()}
+
+
+def as_record(number: int, value: dict[str, Any] | Problem, columns: Sequence[str]) -> Record:
+    """An object as a row with only `columns`; lists and objects in them become `Nested`."""
+    if isinstance(value, Problem):
+        return value
+    return Row(number, {name: as_cell(value[name]) for name in columns if name in value})
 
 
 def reason_of(error: ValueError | RecursionError) -> str:
@@ -96,16 +106,16 @@ def reason_of(error: ValueError | RecursionError) -> str:
         return "is nested too deeply"
     if isinstance(error, JSONDecodeError):
         return f"is not valid JSON: {error.msg.lower()} at character {error.pos + 1}"
-    return str(error) if str(error).endswith("not JSON") else "holds a number with too many digits"
+    return str(error) if isinstance(error, _NotJson) else "holds a number with too many digits"
 
 
-def _objects(path: Path, limits: Limits) -> Iterator[Record]:
+def _objects(path: Path, limits: Limits) -> Iterator[Object]:
     with path.open(encoding="utf-8-sig") as stream:
         for number, line in _lines(stream, limits):
             if line is None:
-                yield Problem(f"is longer than {limits.row_chars} characters", row=number)
+                yield number, Problem(f"is longer than {limits.row_chars} characters", row=number)
             elif not line.isspace():
-                yield _decode(number, line)
+                yield number, _decode(number, line)
 
 
 def _lines(stream: TextIOWrapper, limits: Limits) -> Iterator[tuple[int, str | None]]:
@@ -121,14 +131,15 @@ def _lines(stream: TextIOWrapper, limits: Limits) -> Iterator[tuple[int, str | N
             line = stream.readline(limits.row_chars)
 
 
-def _decode(number: int, line: str) -> Record:
+def _decode(number: int, line: str) -> dict[str, Any] | Problem:
     try:
-        return as_record(number, DECODER.decode(line.rstrip()))
+        return as_object(number, DECODER.decode(line.rstrip()))
     except (ValueError, RecursionError) as error:
         return Problem(reason_of(error), row=number)
 
 
-def _cell(value: object) -> Cell:
+def as_cell(value: object) -> Cell:
+    """A decoded JSON value as a cell: of a list or an object only the kind."""
     return value if value is None or isinstance(value, str | int | float) else Nested(_kind(value))
 
 

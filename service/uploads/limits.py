@@ -15,6 +15,12 @@ class Limits:
     """Longest row of a text file, in characters, all its columns together; also the longest header."""
     columns: int = 1_000
     """Most columns, used or not."""
+    cells: int = 20_000_000
+    """Most cells of a table, rows times columns; each is held as an object of its own while the table is typed."""
+    numbers: int = 60_000_000
+    """Most numbers of all vectors together (four bytes each once read)."""
+    width: int = 16_384
+    """Longest vector."""
     cell_chars: int = 20_000
     """Longest text, in characters; a row with a longer one is bad."""
     label_chars: int = 200

@@ -48,16 +48,18 @@ class ParquetTable:
         Raises:
             UploadRefused: A column is nested or binary, or of another type that is neither text nor label.
         """
-        with _opened(self.path) as file:
-            plan = _plan(file, self.path, columns, self.limits)
+        with opened(self.path) as file:
+            for name in columns:
+                _check_type(name, file.schema_arrow.field(name).type)
+            plan = plan_of(file, self.path, columns, self.limits)
         number = decoded_bytes = 0
-        with _opened(self.path, plan.dictionaries) as file:
+        with opened(self.path, plan.dictionaries) as file:
             for batch in file.iter_batches(plan.batch_rows, columns=list(columns), use_threads=False):
                 cells, sizes = zip(*(values(batch.column(name), self.limits) for name in columns), strict=True)
                 decoded_bytes += sum(sizes)
                 if decoded_bytes > self.limits.bytes:
-                    raise _too_many_bytes("The texts and labels", f"at least {decoded_bytes}", self.limits)
-                _check_rows(number + len(batch), self.limits)
+                    raise too_many_bytes("The texts and labels", f"at least {decoded_bytes}", self.limits)
+                check_rows(number + len(batch), self.limits)
                 for row in zip(*cells, strict=True):
                     number += 1
                     yield _record(number, columns, row)
@@ -71,14 +73,14 @@ def read_parquet(path: Path, limits: Limits) -> ParquetTable:
         UploadUnreadable: The footer is broken.
     """
     _check_footer(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         names = tuple(file.schema_arrow.names)
         rows = file.metadata.num_rows
     if len(names) > limits.columns:
         raise UploadTooLarge(
-            f"The file has {len(names)} columns; the limit is {limits.columns}. Send the text and the label alone."
+            f"The file has {len(names)} columns; the limit is {limits.columns}. Leave out those that are not needed."
         )
-    _check_rows(rows, limits)
+    check_rows(rows, limits)
     return ParquetTable(path, names, limits)
 
 
@@ -96,23 +98,33 @@ def _check_footer(path: Path) -> None:
     if footer_bytes > _FOOTER_BYTES:
         raise UploadTooLarge(
             f"The Parquet footer has {footer_bytes} bytes; the limit is {_FOOTER_BYTES}. "
-            "It grows with columns and row groups: send the text and the label column alone."
+            "It grows with columns and row groups: leave out columns that are not needed, and write larger groups."
         )
 
 
-def _check_rows(rows: int, limits: Limits) -> None:
+def check_rows(rows: int, limits: Limits) -> None:
+    """Makes sure that a file does not have too many rows.
+
+    Raises:
+        UploadTooLarge: It has.
+    """
     if rows > limits.rows:
         raise UploadTooLarge(f"The file has {rows} rows; the limit is {limits.rows}. Send a part of them.")
 
 
 @contextmanager
-def _opened(path: Path, columns: Sequence[str] = ()) -> Iterator["pq.ParquetFile"]:
-    """The open file; whatever the library finds wrong with it becomes one of our errors."""
+def opened(path: Path, dictionaries: Sequence[str] = ()) -> Iterator["pq.ParquetFile"]:
+    """The open file; whatever the library finds wrong with it becomes one of our errors.
+
+    Args:
+        path: The file.
+        dictionaries: Columns whose dictionaries are kept as they are.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, read_dictionary=list(columns), memory_map=False, pre_buffer=False) as file:
+        with pq.ParquetFile(path, read_dictionary=list(dictionaries), memory_map=False, pre_buffer=False) as file:
             yield file
     except InputError:
         raise
@@ -124,35 +136,49 @@ def _opened(path: Path, columns: Sequence[str] = ()) -> Iterator["pq.ParquetFile
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """How to read the columns without ever holding more than about `limits.bytes` of one."""
+class Plan:
+    """How to read the columns without ever holding more than about `limits.bytes` of one.
+
+    Attributes:
+        dictionaries: Columns whose dictionaries are kept as they are.
+        batch_rows: Rows to decode at a time.
+    """
 
     dictionaries: tuple[str, ...]
     batch_rows: int
 
 
-def _plan(file: "pq.ParquetFile", path: Path, columns: Sequence[str], limits: Limits) -> _Plan:
-    """Checks types and true sizes of the columns, and chooses how to read them.
+def plan_of(file: "pq.ParquetFile", path: Path, columns: Sequence[str], limits: Limits) -> Plan:
+    """Checks true sizes of the columns, and chooses how to read them.
 
     Dictionaries are kept where the library can. It cannot where a column is delta-encoded; there a value may share its
     bytes with others, so one is at most as long as its chunk, and a batch has only as many rows as then fit.
+
+    Raises:
+        UploadTooLarge: More bytes once decompressed, more pages or more row groups than the limits allow.
+        ValueError: A page's header is none, or leads out of the file.
     """
-    for name in columns:
-        _check_type(name, file.schema_arrow.field(name).type)
     chunks = _chunks(file, columns, limits)
     largest_bytes = _check_pages(path, chunks, limits)
     if any("DELTA" in encoding for chunk in chunks for encoding in chunk.encodings):
-        return _Plan((), max(1, min(_BATCH_ROWS, limits.bytes // max(1, largest_bytes))))
-    return _Plan(tuple(columns), _BATCH_ROWS)
+        return Plan((), max(1, min(_BATCH_ROWS, limits.bytes // max(1, largest_bytes))))
+    return Plan(tuple(columns), _BATCH_ROWS)
 
 
 def _chunks(file: "pq.ParquetFile", columns: Sequence[str], limits: Limits) -> list["pq.ColumnChunkMetaData"]:
     groups = file.metadata.num_row_groups
     if groups > limits.rows:
         raise UploadTooLarge(f"The file has {groups} row groups; the limit is {limits.rows}. Write it again.")
-    names = [file.schema.column(index).path for index in range(len(file.schema))]
-    indexes = [names.index(name) for name in columns]
+    wanted = set(columns)
+    # A nested column has a leaf for each of its parts, under its own name; a name may itself hold points.
+    paths = [file.schema.column(index).path for index in range(len(file.schema))]
+    indexes = [index for index, path in enumerate(paths) if any(name in wanted for name in _prefixes(path))]
     return [file.metadata.row_group(group).column(index) for group in range(groups) for index in indexes]
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    parts = path.split(".")
+    return (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 def _check_pages(path: Path, chunks: Sequence["pq.ColumnChunkMetaData"], limits: Limits) -> int:
@@ -165,7 +191,7 @@ def _check_pages(path: Path, chunks: Sequence["pq.ColumnChunkMetaData"], limits:
                 total += size
                 pages += 1
                 if total > limits.bytes:
-                    raise _too_many_bytes("The columns", f"at least {total}", limits)
+                    raise too_many_bytes("The columns", f"at least {total}", limits)
                 if pages > _PAGES_PER_ROW * limits.rows:
                     raise UploadTooLarge(
                         f"The file has more than {_PAGES_PER_ROW * limits.rows} pages. Write it again."
@@ -178,7 +204,8 @@ def _start(chunk: "pq.ColumnChunkMetaData") -> int:
     return int(min(chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset))
 
 
-def _too_many_bytes(what: str, seen: str, limits: Limits) -> UploadTooLarge:
+def too_many_bytes(what: str, seen: str, limits: Limits) -> UploadTooLarge:
+    """The error for a part of a file that is larger than a whole file may be."""
     return UploadTooLarge(
         f"{what} have {seen} bytes once decompressed; the limit is {limits.bytes}. Send fewer or shorter rows."
     )

@@ -1,10 +1,12 @@
-"""What becomes of bad rows: the one policy, the same for texts, images, sounds and tables.
+"""What becomes of bad rows: the one policy, the same for texts, tables and vectors.
 
 Bad rows are listed by number and reason and left out. The upload is refused where more than a tenth of its rows is
 bad, where a class vanishes with them, or, if the caller asked to be strict, where any row is bad.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
+from typing import ClassVar
 
 from models.errors import Problem
 from service.errors import UploadRefused, UploadTooLarge
@@ -15,8 +17,68 @@ _SHOWN_CLASSES = 5
 _SHOWN_CHARS = 60
 
 
-class RowLedger:
+class _Ledger(ABC):
     """Keeps account of the rows of one upload while it is read, and judges it at the end.
+
+    Attributes:
+        problems: The first `limits.listed_problems` bad rows.
+        bad_count: All of them.
+    """
+
+    _smallest: ClassVar[str]
+    """What must be sent at the least."""
+
+    def __init__(self, limits: Limits, *, strict: bool) -> None:
+        self._limits = limits
+        self._strict = strict
+        self.problems: list[Problem] = []
+        self.bad_count = 0
+
+    @property
+    @abstractmethod
+    def kept(self) -> int:
+        """Good rows."""
+
+    @property
+    def total(self) -> int:
+        """Rows read, good and bad."""
+        return self.kept + self.bad_count
+
+    def _enter(self, problem: Problem) -> None:
+        self.bad_count += 1
+        if len(self.problems) < self._limits.listed_problems:
+            self.problems.append(problem)
+
+    def settle(self) -> None:
+        """Judges the upload once every row is counted.
+
+        Raises:
+            UploadRefused: No rows, too many bad ones, any bad one under `strict`, or nothing to tell apart in those
+                that are left; `problems` lists the bad rows.
+        """
+        if not self.total:
+            raise UploadRefused(f"The file holds no rows below its header. Send at least {self._smallest}.")
+        if self._strict and self.bad_count:
+            raise self._refused(f"{self._bad_share()} cannot be used, and strict=true refuses any.")
+        if self.bad_count > self._limits.bad_fraction * self.total:
+            raise self._refused(f"{self._bad_share()} cannot be used; at most {self._limits.bad_fraction:.0%} may be.")
+        self._judge()
+
+    @abstractmethod
+    def _judge(self) -> None:
+        """Refuses rows that nothing can be learned from."""
+
+    def _bad_share(self) -> str:
+        return f"{self.bad_count} of {self.total} rows ({self.bad_count / self.total:.0%})"
+
+    def _refused(self, seen: str) -> UploadRefused:
+        first = self.problems[0]
+        message = f"{seen} The first is row {first.row}: {first.detail.rstrip('.')}. {_REMEDY}"
+        return UploadRefused(message, problems=self.problems)
+
+
+class RowLedger(_Ledger):
+    """The account of a classification: which rows each class has kept and lost.
 
     Attributes:
         classes: Rows kept of each class, in order of first occurrence.
@@ -24,13 +86,17 @@ class RowLedger:
         bad_count: All of them.
     """
 
+    _smallest = "two rows of two classes"
+
     def __init__(self, limits: Limits, *, strict: bool) -> None:
-        self._limits = limits
-        self._strict = strict
+        super().__init__(limits, strict=strict)
         self._lost: Counter[str] = Counter()
         self.classes: Counter[str] = Counter()
-        self.problems: list[Problem] = []
-        self.bad_count = 0
+
+    @property
+    def kept(self) -> int:
+        """Good rows."""
+        return self.classes.total()
 
     def keep(self, label: str) -> None:
         """Counts a good row.
@@ -47,42 +113,15 @@ class RowLedger:
 
     def reject(self, problem: Problem, label: str | None = None) -> None:
         """Counts a bad row; `label` is its class where that could be read."""
-        self.bad_count += 1
-        if len(self.problems) < self._limits.listed_problems:
-            self.problems.append(problem)
+        self._enter(problem)
         if label is not None and (label in self._lost or len(self._lost) <= self._limits.classes):
             self._lost[label] += 1
 
-    @property
-    def total(self) -> int:
-        """Rows read, good and bad."""
-        return self.classes.total() + self.bad_count
-
-    def settle(self) -> None:
-        """Judges the upload once every row is counted.
-
-        Raises:
-            UploadRefused: No rows, too many bad ones, any bad one under `strict`, a class that vanished, or fewer
-                than two classes; `problems` lists the bad rows.
-        """
-        if not self.total:
-            raise UploadRefused("The file holds no rows below its header. Send at least two rows of two classes.")
-        if self._strict and self.bad_count:
-            raise self._refused(f"{self._bad_share()} cannot be used, and strict=true refuses any.")
-        if self.bad_count > self._limits.bad_fraction * self.total:
-            raise self._refused(f"{self._bad_share()} cannot be used; at most {self._limits.bad_fraction:.0%} may be.")
+    def _judge(self) -> None:
         if vanished := [label for label in self._lost if label not in self.classes]:
             raise self._refused(f"All rows of {_named(vanished)} are bad, so nothing of it would be left.")
         if len(self.classes) < 2:
             raise self._one_class()
-
-    def _bad_share(self) -> str:
-        return f"{self.bad_count} of {self.total} rows ({self.bad_count / self.total:.0%})"
-
-    def _refused(self, seen: str) -> UploadRefused:
-        first = self.problems[0]
-        message = f"{seen} The first is row {first.row}: {first.detail.rstrip('.')}. {_REMEDY}"
-        return UploadRefused(message, problems=self.problems)
 
     def _one_class(self) -> UploadRefused:
         label, items = next(iter(self.classes.items()))
@@ -92,6 +131,38 @@ class RowLedger:
             "Add rows of another class, or name the right label column.",
             problems=self.problems,
         )
+
+
+class ValueLedger(_Ledger):
+    """The account of a regression, where each row has a number and there are no classes."""
+
+    _smallest = "two rows with different targets"
+
+    def __init__(self, limits: Limits, *, strict: bool) -> None:
+        super().__init__(limits, strict=strict)
+        self._values: list[float] = []
+
+    @property
+    def kept(self) -> int:
+        """Good rows."""
+        return len(self._values)
+
+    def keep(self, value: float) -> None:
+        """Counts a good row."""
+        self._values.append(value)
+
+    def reject(self, problem: Problem) -> None:
+        """Counts a bad row."""
+        self._enter(problem)
+
+    def _judge(self) -> None:
+        if min(self._values) == max(self._values):
+            rows = "1 row has" if self.kept == 1 else f"All {self.kept} rows have"
+            raise UploadRefused(
+                f"{rows} the target {self._values[0]:g}; a regression needs at least two different values. "
+                "Add rows with other targets, or name the right target column.",
+                problems=self.problems,
+            )
 
 
 def _named(labels: list[str]) -> str:

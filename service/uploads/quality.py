@@ -1,8 +1,8 @@
 """What a careful reader would have noticed in an upload: repeats, contradictions, rare classes."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Literal, Required, TypedDict
 
 _LISTED_CONFLICTS = 20
 _LISTED_ROWS = 20
@@ -10,11 +10,13 @@ _LISTED_CLASSES = 10
 _FEW_ITEMS = 5
 
 
-class Conflict(TypedDict):
-    """One text that carries several labels."""
+class Conflict(TypedDict, total=False):
+    """One item that carries several labels."""
 
     text_rows: list[int]
-    """First 20 rows that hold it."""
+    """First 20 rows that hold it, where items are texts."""
+    rows: list[int]
+    """The same, where they are vectors or rows of a table."""
     labels: list[str]
 
 
@@ -25,85 +27,119 @@ class SmallestClass(TypedDict):
     items: int
 
 
-class Quality(TypedDict):
-    """Quality report of an upload; `notes` hold class names and row numbers and no other content."""
+class Quality(TypedDict, total=False):
+    """Quality report of an upload; `notes` hold names of classes and columns, row numbers and no other content."""
 
-    items: int
-    classes: dict[str, int]
-    duplicates: int
-    """Items that repeat an earlier one, text and label."""
+    items: Required[int]
+    classes: Required[dict[str, int]]
+    """Empty for a regression."""
+    duplicates: Required[int]
+    """Items that repeat an earlier one, label or target included."""
     conflicts: list[Conflict]
-    """The first 20 texts that carry several labels."""
+    """The first 20 items that carry several labels; not for a regression."""
     smallest_class: SmallestClass
-    rows_read: int
-    rows_left_out: int
-    notes: list[str]
+    """Not for a regression."""
+    rows_read: Required[int]
+    rows_left_out: Required[int]
+    notes: Required[list[str]]
 
 
 def assess(
-    texts: Sequence[str],
+    items: Sequence[Hashable],
     labels: Sequence[str],
     rows: Sequence[int],
     classes: Mapping[str, int],
     *,
     bad_count: int,
     notes: Sequence[str],
+    item: Literal["text", "row", "vector"] = "text",
 ) -> Quality:
-    """Assesses the items that were kept.
+    """Assesses the items of a classification that were kept.
 
     Args:
-        texts: (n,) as they came.
+        items: (n,) as they came, or a digest of each.
         labels: (n,) cleaned.
         rows: (n,) row numbers.
         classes: Items of each class.
         bad_count: Rows that were left out.
         notes: Sentences of the readers, which go first.
+        item: What an item is.
 
-    Cost: O(n) time and memory over references to the texts; 0.1 s for n = 100,000.
+    Cost: O(n) time and memory over references to the items; 0.1 s for n = 100,000.
     """
-    repeats = _repeats(texts)
-    conflicts = [found for indexes in repeats.values() if (found := _conflict(indexes, labels, rows))]
+    repeats = _repeats(items)
+    conflicts = [found for indexes in repeats.values() if (found := _conflict(indexes, labels, rows, item))]
     duplicates = sum(len(indexes) - len({labels[index] for index in indexes}) for indexes in repeats.values())
-    name, items = min(classes.items(), key=lambda pair: pair[1])
+    name, fewest = min(classes.items(), key=lambda pair: pair[1])
+    found_notes = [
+        *_left_out(bad_count),
+        *_repeated(duplicates, f"{item} and label" if item != "row" else "label included"),
+        *_contradicted(conflicts, item),
+        *_class_notes(classes),
+    ]
     return {
-        "items": len(texts),
+        "items": len(items),
         "classes": dict(classes),
         "duplicates": duplicates,
         "conflicts": conflicts[:_LISTED_CONFLICTS],
-        "smallest_class": {"name": name, "items": items},
-        "rows_read": len(texts) + bad_count,
+        "smallest_class": {"name": name, "items": fewest},
+        "rows_read": len(items) + bad_count,
         "rows_left_out": bad_count,
-        "notes": [*notes, *_notes(classes, bad_count, duplicates, conflicts)],
+        "notes": [*notes, *found_notes],
     }
 
 
-def _repeats(texts: Sequence[str]) -> dict[str, list[int]]:
-    """Indexes of each text that occurs more than once."""
-    counts = Counter(texts)
-    repeats: dict[str, list[int]] = defaultdict(list)
-    for index, text in enumerate(texts):
-        if counts[text] > 1:
-            repeats[text].append(index)
+def assess_values(
+    items: Sequence[Hashable], targets: Sequence[float], *, bad_count: int, notes: Sequence[str]
+) -> Quality:
+    """Assesses the items of a regression that were kept (see `assess`)."""
+    duplicates = len(items) - len(set(zip(items, targets, strict=True)))
+    return {
+        "items": len(items),
+        "classes": {},
+        "duplicates": duplicates,
+        "rows_read": len(items) + bad_count,
+        "rows_left_out": bad_count,
+        "notes": [*notes, *_left_out(bad_count), *_repeated(duplicates, "target included")],
+    }
+
+
+def _repeats(items: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """Indexes of each item that occurs more than once."""
+    counts = Counter(items)
+    repeats: dict[Hashable, list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        if counts[item] > 1:
+            repeats[item].append(index)
     return repeats
 
 
-def _conflict(indexes: Sequence[int], labels: Sequence[str], rows: Sequence[int]) -> Conflict | None:
+def _conflict(indexes: Sequence[int], labels: Sequence[str], rows: Sequence[int], item: str) -> Conflict | None:
     found = sorted({labels[index] for index in indexes})
     if len(found) < 2:
         return None
-    return {"text_rows": [rows[index] for index in indexes[:_LISTED_ROWS]], "labels": found}
+    shown = [rows[index] for index in indexes[:_LISTED_ROWS]]
+    return {"text_rows": shown, "labels": found} if item == "text" else {"rows": shown, "labels": found}
 
 
-def _notes(classes: Mapping[str, int], bad_count: int, duplicates: int, conflicts: Sequence[Conflict]) -> list[str]:
+def _left_out(bad_count: int) -> list[str]:
+    return [f"{_rows(bad_count)} left out as bad; they are listed by number and reason."] if bad_count else []
+
+
+def _repeated(duplicates: int, what: str) -> list[str]:
+    return [f"{_rows(duplicates)} a repetition of an earlier row, {what}."] if duplicates else []
+
+
+def _contradicted(conflicts: Sequence[Conflict], item: str) -> list[str]:
+    if not conflicts:
+        return []
+    rows = conflicts[0]["text_rows" if item == "text" else "rows"]
+    cases = "1 case" if len(conflicts) == 1 else f"{len(conflicts)} cases"
+    return [f"The same {item} carries different labels in {cases}, the first in rows {', '.join(map(str, rows[:5]))}."]
+
+
+def _class_notes(classes: Mapping[str, int]) -> list[str]:
     notes = []
-    if bad_count:
-        notes.append(f"{_rows(bad_count)} left out as bad; they are listed by number and reason.")
-    if duplicates:
-        notes.append(f"{_rows(duplicates)} a repetition of an earlier row, text and label.")
-    if conflicts:
-        listed = ", ".join(map(str, conflicts[0]["text_rows"][:5]))
-        cases = "1 case" if len(conflicts) == 1 else f"{len(conflicts)} cases"
-        notes.append(f"The same text carries different labels in {cases}, the first in rows {listed}.")
     if few := [name for name, items in classes.items() if items < _FEW_ITEMS]:
         notes.append(f"Fewer than {_FEW_ITEMS} items: {_listed(few)}. A few more of each would help most.")
     if alike := _alike(classes):

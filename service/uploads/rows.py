@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.errors import Problem
+from service.errors import UploadTooLarge
+from service.uploads.limits import Limits
 
 Scalar = str | int | float | bool | None
 """A cell that can be a text or a label."""
@@ -63,3 +65,20 @@ class Table(Protocol):
             UploadUnreadable: The file breaks off, or its structure is lost and no later row can be trusted.
         """
         ...
+
+
+def check_cells(cells: int, limits: Limits) -> None:
+    """Makes sure that a table fits in memory.
+
+    Args:
+        cells: Rows times columns.
+        limits: Has the most.
+
+    Raises:
+        UploadTooLarge: It does not.
+    """
+    if cells > limits.cells:
+        raise UploadTooLarge(
+            f"The table has at least {cells} cells, rows times columns; the limit is {limits.cells}. "
+            "Leave out columns that are not needed, or send fewer rows."
+        )

@@ -7,11 +7,15 @@ from typing import Literal
 from service.errors import FormatUnsupported, UploadTooLarge, UploadUnreadable
 from service.uploads.limits import Limits
 
-Format = Literal["csv", "tsv", "jsonl", "json", "parquet"]
+Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "npy", "npz"]
 
 _HEAD_BYTES = 4096
 _PARQUET = b"PAR1"
-_TAKEN = "Send CSV, TSV, JSON Lines or Parquet, with one row a text and columns 'text' and 'label'."
+_NPY = b"\x93NUMPY"
+_ZIP = b"PK\x03\x04"
+_ZIP_NAME_AT = 26
+"""Where a zip member's header says how long its name is, which begins four bytes further on."""
+_TAKEN = "Send CSV, TSV, JSON Lines or Parquet with one row an item, or vectors as NumPy (.npy, .npz)."
 _BY_SUFFIX: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -43,7 +47,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"Obj\x01", "an Avro file"),
     (b"ORC\x08", "an ORC file"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (b"\x93NUMPY", "a NumPy file"),
+    *((bytes((0x80, protocol)), "a Python pickle, which is never loaded") for protocol in range(2, 6)),
     (b"\x7fELF", "a program"),
     (b"OggS\x00", "an Ogg sound"),
     (b"fLaC\x00", "a FLAC sound"),
@@ -75,6 +79,10 @@ def sniff(path: Path, filename: str, limits: Limits) -> Format:
     suffix = PurePosixPath(filename.replace("\\", "/").lower()).suffix
     if head.startswith(_PARQUET) and (tail == _PARQUET or suffix in {".parquet", ".pq"}):
         return _parquet(tail)
+    if head.startswith(_NPY):
+        return "npy"
+    if _first_member(head).endswith(b".npy"):
+        return "npz"
     _refuse_binary(head)
     return _text_format(head, suffix)
 
@@ -84,6 +92,14 @@ def _ends(path: Path, size_bytes: int) -> tuple[bytes, bytes]:
         head = file.read(_HEAD_BYTES)
         file.seek(max(0, size_bytes - len(_PARQUET)))
         return head, file.read(len(_PARQUET))
+
+
+def _first_member(head: bytes) -> bytes:
+    """Name of the first file in a zip archive; empty where the file is none."""
+    if not head.startswith(_ZIP):
+        return b""
+    length = int.from_bytes(head[_ZIP_NAME_AT : _ZIP_NAME_AT + 2], "little")
+    return head[_ZIP_NAME_AT + 4 : _ZIP_NAME_AT + 4 + length]
 
 
 def _parquet(tail: bytes) -> Format:
@@ -102,7 +118,7 @@ def _refuse_binary(head: bytes) -> None:
 
 def _archive(head: bytes) -> str | None:
     """Zip and RIFF are containers: what they hold is named a little further on."""
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(_ZIP):
         if b"xl/" in head or b"[Content_Types].xml" in head:
             return "an Excel workbook (or another Office document; in Excel, save the sheet as 'CSV UTF-8')"
         return "a zip archive"

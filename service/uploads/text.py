@@ -12,11 +12,8 @@ from typing import Any
 from models.errors import Problem
 from service.uploads.cells import Bad, as_label, as_text
 from service.uploads.columns import Choice, choose
-from service.uploads.delimited import read_delimited
-from service.uploads.encoding import check_utf8
+from service.uploads.formats import open_text_table
 from service.uploads.isolated import run_isolated
-from service.uploads.jsonarray import read_json_array
-from service.uploads.jsonlines import read_json_lines
 from service.uploads.limits import Limits
 from service.uploads.parquet import read_parquet
 from service.uploads.policy import RowLedger
@@ -57,7 +54,7 @@ class TextItems:
 
 
 def read_text(
-    path: Path, filename: str, *, text: str | None, label: str | None, strict: bool, limits: Limits
+    path: Path, filename: str, *, text: str | None, label: str | None, strict: bool, limits: Limits, otherwise: str = ""
 ) -> TextItems:
     """Reads a file of labelled texts, whatever its format. Blocks: call it from a worker thread.
 
@@ -68,6 +65,7 @@ def read_text(
         label: Name of the label column; `None` = guess.
         strict: Refuse the file for a single bad row.
         limits: How large it, and each part of it, may be.
+        otherwise: Sentence that ends the message where no text column is found: what else the file may be.
 
     Raises:
         FormatUnsupported: It is an image, an archive, a workbook, ...
@@ -75,18 +73,19 @@ def read_text(
         UploadTooLarge: It, or a part of it, is over a limit.
         UploadRefused: It was read and cannot be learned from: columns, bad rows, classes.
     """
+    options: dict[str, Any] = {"text": text, "label": label, "strict": strict, "otherwise": otherwise}
     if sniff(path, filename, limits) != "parquet":
-        return read_text_here(path, filename, text=text, label=label, strict=strict, limits=limits)
-    request = {"path": str(path), "filename": filename, "text": text, "label": label, "strict": strict}
-    return _from_json(run_isolated("service.uploads.text_child", {**request, "limits": asdict(limits)}))
+        return read_text_here(path, filename, limits=limits, **options)
+    request = {"path": str(path), "filename": filename, "limits": asdict(limits), **options}
+    return from_json(run_isolated("service.uploads.text_child", request))
 
 
 def read_text_here(
-    path: Path, filename: str, *, text: str | None, label: str | None, strict: bool, limits: Limits
+    path: Path, filename: str, *, text: str | None, label: str | None, strict: bool, limits: Limits, otherwise: str = ""
 ) -> TextItems:
     """`read_text` in this process, Parquet included: for the child process, and for files that are trusted."""
     table = _open(path, filename, limits)
-    choice = _choice(table, text, label)
+    choice = _choice(table, text, label, otherwise)
     ledger = RowLedger(limits, strict=strict)
     items = _Items()
     for record in table.rows((choice.text, choice.label)):
@@ -98,8 +97,8 @@ def read_text_here(
     return items.finish(table, choice, ledger)
 
 
-def _from_json(reply: dict[str, Any]) -> TextItems:
-    """What `asdict` made of `TextItems`, put together again."""
+def from_json(reply: dict[str, Any]) -> TextItems:
+    """What `asdict` made of `TextItems`, put together again: what a child process hands back."""
     bad = tuple(Problem(**problem) for problem in reply["bad"])
     columns = {name: tuple(reply[name]) for name in ("texts", "labels", "rows")}
     return TextItems(**{**reply, **columns, "bad": bad})
@@ -107,22 +106,15 @@ def _from_json(reply: dict[str, Any]) -> TextItems:
 
 def _open(path: Path, filename: str, limits: Limits) -> Table:
     kind = sniff(path, filename, limits)
-    if kind == "parquet":
-        return read_parquet(path, limits)
-    check_utf8(path)
-    if kind == "jsonl":
-        return read_json_lines(path, limits)
-    if kind == "json":
-        return read_json_array(path, limits)
-    return read_delimited(path, kind, limits)
+    return read_parquet(path, limits) if kind == "parquet" else open_text_table(path, kind, limits)
 
 
-def _choice(table: Table, text: str | None, label: str | None) -> Choice:
+def _choice(table: Table, text: str | None, label: str | None, otherwise: str) -> Choice:
     """Content is looked at only where it can decide: in a table of two columns."""
     sample: Iterator[Row] = iter(())
     if len(table.columns) == len(set(table.columns)) == 2 and text is None and label is None:
         sample = (record for record in table.rows(table.columns) if isinstance(record, Row))
-    return choose(table.columns, list(islice(sample, _SAMPLE_ROWS)), text=text, label=label)
+    return choose(table.columns, list(islice(sample, _SAMPLE_ROWS)), text=text, label=label, otherwise=otherwise)
 
 
 class _Items:

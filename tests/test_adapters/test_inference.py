@@ -139,3 +139,11 @@ def test_many_category_columns_tell_fewer_values_apart():
     schema, notes = infer({f"c{i}": cells for i in range(100)})
     assert {len(column.categories) for column in schema} == {50}
     assert len(notes) == 100
+
+
+def test_rows_are_called_by_the_callers_numbers():
+    cells = {"age": [*map(str, range(20, 320)), "old"]}
+    _, notes = infer(cells, numbers=[*range(2, 302), 777])
+    assert any("row 777" in note for note in notes)
+    with pytest.raises(ParameterInvalid, match="row 9;"):
+        infer({"age": ["a", "b", "3"]}, kinds={"age": "number"}, numbers=[9, 11, 12])

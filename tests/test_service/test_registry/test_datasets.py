@@ -6,11 +6,6 @@ from service.errors import Conflict, KeyReused, NotFound
 from service.registry import datasets, jobs, requests
 
 
-def test_items_survive_packing():
-    texts, labels = ["a\nb", "", "ünï 🎉"], ["x", "y|z", "x"]
-    assert datasets.unpack_items(datasets.pack_items(texts, labels, [1, 2, 5])) == (texts, labels)
-
-
 def test_the_same_upload_twice_is_one_dataset(records):
     first, second = records.dataset(), records.dataset()
     assert datasets.add(records.engine, first) == (first, True)

@@ -83,7 +83,7 @@ REFUSED: dict[str, tuple[bytes | str, str, dict[str, object], str, list[str]]] =
     "sqlite": (sqlite_file(), "a.csv", {}, "format-unsupported", ["SQLite"]),
     "html": ("<!DOCTYPE html><html>log in</html>", "a.csv", {}, "format-unsupported", ["web page"]),
     "xml": ("<?xml version='1.0'?><a/>", "a.jsonl", {}, "format-unsupported", ["XML"]),
-    "pickle": (pickle.dumps([GOOD]), "a.csv", {}, "upload-unreadable", ["0x80", "byte 0"]),
+    "pickle": (pickle.dumps([GOOD]), "a.csv", {}, "format-unsupported", ["Python pickle", "never loaded"]),
     # empty
     "empty": (b"", "a.csv", {}, "upload-unreadable", ["empty", "0 bytes", "Send"]),
     "only-bom": (codecs.BOM_UTF8, "a.csv", {}, "upload-refused", ["no rows"]),

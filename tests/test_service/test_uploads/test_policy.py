@@ -3,7 +3,7 @@ import pytest
 from models.errors import Problem
 from service.errors import UploadRefused, UploadTooLarge
 from service.uploads.limits import Limits
-from service.uploads.policy import RowLedger
+from service.uploads.policy import RowLedger, ValueLedger
 
 
 def ledger(kept: str, bad: str = "", *, strict: bool = False, **limits: float) -> RowLedger:
@@ -58,3 +58,31 @@ def test_too_many_classes_stop_the_reading():
     assert ledger("abc", classes=3).classes == {"a": 1, "b": 1, "c": 1}
     with pytest.raises(UploadTooLarge, match="more than 3 different labels"):
         ledger("abcd", classes=3)
+
+
+def values(kept: list[float], bad: int = 0, *, strict: bool = False) -> ValueLedger:
+    """A ledger of a regression; bad rows come last."""
+    account = ValueLedger(Limits(), strict=strict)
+    for value in kept:
+        account.keep(value)
+    for row in range(len(kept) + 1, len(kept) + bad + 1):
+        account.reject(Problem("the target is missing", row=row))
+    return account
+
+
+def test_the_policy_is_the_same_for_numbers():
+    values([float(at) for at in range(9)], 1).settle()
+    with pytest.raises(UploadRefused, match=r"2 of 11 rows \(18%\) .* The first is row 10: the target is missing"):
+        values([float(at) for at in range(9)], 2).settle()
+    with pytest.raises(UploadRefused, match=r"1 of 101 rows .* strict=true"):
+        values([float(at) for at in range(100)], 1, strict=True).settle()
+    with pytest.raises(UploadRefused, match="no rows"):
+        values([]).settle()
+
+
+def test_a_regression_needs_two_different_values():
+    values([1.0, 2.0]).settle()
+    with pytest.raises(UploadRefused, match=r"All 3 rows have the target 1\.5; .* two different values"):
+        values([1.5, 1.5, 1.5]).settle()
+    with pytest.raises(UploadRefused, match="1 row has the target 2"):
+        values([2.0]).settle()

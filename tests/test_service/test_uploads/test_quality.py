@@ -1,6 +1,6 @@
 from collections import Counter
 
-from service.uploads.quality import Quality, assess
+from service.uploads.quality import Quality, assess, assess_values
 
 
 def assessed(*items: tuple[str, str], bad_count: int = 0) -> Quality:
@@ -47,3 +47,18 @@ def test_rare_and_look_alike_classes_are_noted():
 def test_notes_hold_no_text():
     notes = " ".join(assessed(("secret", "x"), ("secret", "y"), ("secret", "x"))["notes"])
     assert "secret" not in notes
+
+
+def test_rows_and_vectors_are_called_what_they_are():
+    items, labels = [b"1", b"1", b"2", b"2"], ["x", "y", "x", "x"]
+    for item in ("row", "vector"):
+        found = assess(items, labels, [4, 5, 6, 7], Counter(labels), bad_count=0, notes=[], item=item)
+        assert found["conflicts"] == [{"rows": [4, 5], "labels": ["x", "y"]}]
+        assert f"The same {item} carries different labels in 1 case, the first in rows 4, 5." in found["notes"]
+
+
+def test_a_regression_has_duplicates_and_no_classes():
+    found = assess_values([b"1", b"1", b"1"], [0.5, 0.5, 0.7], bad_count=2, notes=["From the reader."])
+    assert (found["duplicates"], found["classes"], found["rows_read"]) == (1, {}, 5)
+    assert "smallest_class" not in found
+    assert "1 row is a repetition of an earlier row, target included." in found["notes"]

@@ -1,0 +1,183 @@
+"""A dataset's items as one Parquet blob, and its facts as JSON: what is stored of an upload."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adapters.columns import Column, Kind, Rows, Schema
+from models.errors import Problem
+from service.uploads.items import F32, F64, Items
+
+_NOT_IN_QUALITY = {"classes", "items"}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The items of a stored dataset: n of them, in the file's order.
+
+    Attributes:
+        labels: (n,) class names; empty for a regression.
+        targets: (n,) float64; None for a classification.
+        texts: (n,) texts; empty in the other modalities.
+        vectors: (n, d) float32; None in the other modalities.
+        table: n typed rows; None in the other modalities.
+        schema: Their columns.
+    """
+
+    labels: list[str] = field(default_factory=list)
+    targets: F64 | None = None
+    texts: list[str] = field(default_factory=list)
+    vectors: F32 | None = None
+    table: Rows | None = None
+    schema: Schema = ()
+
+    @property
+    def n(self) -> int:
+        """Items."""
+        return len(self.labels) if self.targets is None else len(self.targets)
+
+
+def pack(items: Items) -> bytes:
+    """Items as Parquet: their content, `label` or `target`, and the `row` of the upload that each came from.
+
+    The same items give the same bytes. Vectors are one column of d float32 as bytes; a table has one column for each
+    of its own, `number_0`, ... and `category_0`, ..., in the schema's order, so that no name can clash.
+
+    Cost: 0.5 s for 100,000 vectors of 384 numbers, 0.2 s for 100,000 rows of 20 columns.
+    """
+    if items.modality == "text":
+        return pack_items(items.texts, items.labels, items.rows)
+    columns = _vectors(items.vectors) if items.vectors is not None else _rows(items.table)
+    if items.targets is None:
+        columns["label"] = pa.array(items.labels, pa.string()).dictionary_encode()
+    else:
+        columns["target"] = pa.array(items.targets)
+    columns["row"] = pa.array(items.rows, pa.int64())
+    words = [name for name, column in columns.items() if pa.types.is_dictionary(column.type)]
+    return _written(pa.table(columns), use_dictionary=words)
+
+
+def unpack(data: bytes, facts: Mapping[str, Any]) -> Packed:
+    """What `pack` packed.
+
+    Args:
+        data: The blob.
+        facts: The dataset's facts (`facts_of`): modality, task, schema, width.
+
+    Cost: 0.8 s for 100,000 vectors of 384 numbers, 0.2 s for 100,000 rows of 20 columns.
+    """
+    if facts["modality"] == "text":
+        texts, labels = unpack_items(data)
+        return Packed(labels, texts=texts)
+    table = pq.read_table(pa.BufferReader(data))
+    regression = facts.get("task") == "regression"
+    labels = [] if regression else table["label"].to_pylist()
+    targets = table["target"].to_numpy() if regression else None
+    if facts["modality"] == "vector":
+        return Packed(labels, targets, vectors=_unpacked_vectors(table["embedding"], facts["width"]))
+    schema = tuple(Column.from_dict(column) for column in facts["schema"])
+    return Packed(labels, targets, table=_unpacked_rows(table, schema), schema=schema)
+
+
+def facts_of(items: Items, size_bytes: int) -> dict[str, Any]:
+    """What is told of a dataset, as JSON values.
+
+    Args:
+        items: The items.
+        size_bytes: Size of the file that they came in.
+    """
+    quality = items.quality
+    told: dict[str, Any] = {
+        "modality": items.modality,
+        "task": items.task,
+        "items": items.n,
+        "classes": quality["classes"],
+        "size_bytes": size_bytes,
+        "format": items.format,
+        "columns": items.columns,
+        "quality": {name: value for name, value in quality.items() if name not in _NOT_IN_QUALITY},
+        "problems": [_problem(problem) for problem in items.bad],
+    }
+    if items.modality == "table":
+        told["schema"] = [column.to_dict() for column in items.schema]
+    if items.vectors is not None:
+        told["width"] = items.vectors.shape[1]
+    if items.targets is not None:
+        low, high, mean = items.targets.min(), items.targets.max(), items.targets.mean()
+        told["target"] = {"low": float(low), "high": float(high), "mean": float(mean)}
+    return told
+
+
+def pack_items(texts: Sequence[str], labels: Sequence[str], rows: Sequence[int]) -> bytes:
+    """Texts as Parquet: `text`, `label` and the `row` of the upload that each came from."""
+    table = pa.table({"text": pa.array(texts, pa.large_string()), "label": pa.array(labels), "row": pa.array(rows)})
+    return _written(table)
+
+
+def unpack_items(data: bytes) -> tuple[list[str], list[str]]:
+    """Texts and labels of a packed dataset."""
+    table = pq.read_table(pa.BufferReader(data), columns=["text", "label"])
+    return table["text"].to_pylist(), table["label"].to_pylist()
+
+
+def _written(table: pa.Table, *, use_dictionary: bool | list[str] = True) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=use_dictionary)
+    return sink.getvalue()
+
+
+def _vectors(z: F32) -> dict[str, pa.Array]:
+    n, width = z.shape
+    data = pa.py_buffer(np.ascontiguousarray(z, dtype="<f4"))
+    return {"embedding": pa.FixedSizeBinaryArray.from_buffers(pa.binary(4 * width), n, [None, data])}
+
+
+def _unpacked_vectors(column: pa.ChunkedArray, width: int) -> F32:
+    """One copy; the width is the stored one, so that vectors of another raise instead of being cut anew."""
+    array = column.combine_chunks()
+    if array.type.byte_width != 4 * width:
+        raise ValueError(f"the blob has vectors of {array.type.byte_width} bytes, and the facts say {width} numbers")
+    start = array.offset * array.type.byte_width
+    flat = np.frombuffer(array.buffers()[1], dtype="<f4", offset=start, count=len(array) * width)
+    return flat.reshape(len(array), width).astype(np.float32)
+
+
+def _rows(rows: Rows | None) -> dict[str, pa.Array]:
+    if rows is None:
+        raise ValueError("a table without rows")
+    numbers = {f"number_{at}": pa.array(column) for at, column in enumerate(rows.numbers.T)}
+    words = {
+        f"category_{at}": pa.array(column, pa.string()).dictionary_encode()
+        for at, column in enumerate(rows.categories.T)
+    }
+    return numbers | words
+
+
+def _unpacked_rows(table: pa.Table, schema: Schema) -> Rows:
+    n, categories = len(table), sum(column.kind == Kind.CATEGORY for column in schema)
+    numbers = np.empty((n, len(schema) - categories))
+    for at in range(numbers.shape[1]):
+        numbers[:, at] = table[f"number_{at}"].to_numpy()
+    words = np.empty((n, categories), dtype=object)
+    for at in range(categories):
+        words[:, at] = _words(table[f"category_{at}"])
+    return Rows(numbers, words)
+
+
+def _words(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Equal words share one object."""
+    array = column.combine_chunks()
+    known = np.empty(len(array.dictionary), dtype=object)
+    known[:] = array.dictionary.to_pylist()
+    words: npt.NDArray[np.object_] = known[array.indices.to_numpy()]
+    return words
+
+
+def _problem(problem: Problem) -> dict[str, object]:
+    return {"row": problem.row, "detail": problem.detail}

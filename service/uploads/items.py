@@ -1,0 +1,88 @@
+"""How an upload is to be read, and what came of it, in every modality."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.columns import Rows, Schema
+from models.errors import Problem
+from service.uploads.quality import Quality
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+Modality = Literal["text", "table", "vector"]
+TaskKind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the caller said about a file; all that was left open is guessed.
+
+    Attributes:
+        modality: What the items are.
+        text: Column of the texts.
+        label: Column (or array) of the labels.
+        target: Column of a table's target; given alone, it says that the file is a table.
+        task: Whether classes or numbers are learned.
+        columns: Kinds of a table's columns: number, boolean, date, category or ignore, by name.
+        strict: Refuse the file for a single bad row.
+    """
+
+    modality: Modality | None = None
+    text: str | None = None
+    label: str | None = None
+    target: str | None = None
+    task: TaskKind | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Items:
+    """The labelled items of one upload: n of them, in the file's order.
+
+    Attributes:
+        modality: Which of `texts`, `vectors` and `table` holds them.
+        task: Which of `labels` and `targets` holds what is learned.
+        rows: (n,) row of each item in the file, 1-based, the header not counted.
+        bad: The bad rows that are listed, each with its row number and reason.
+        bad_count: All bad rows.
+        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``npy`` or ``npz``.
+        columns: Column of each role: text and label, target, or embedding and label.
+        quality: What was noticed.
+        labels: (n,) class names; empty for a regression.
+        targets: (n,) finite float64; None for a classification.
+        texts: (n,) as they came, surrounding blanks included.
+        vectors: (n, d) float32, finite.
+        table: n typed rows.
+        schema: Their columns.
+    """
+
+    modality: Modality
+    task: TaskKind
+    rows: tuple[int, ...]
+    bad: tuple[Problem, ...]
+    bad_count: int
+    format: str
+    columns: dict[str, str]
+    quality: Quality
+    labels: tuple[str, ...] = ()
+    targets: F64 | None = None
+    texts: tuple[str, ...] = ()
+    vectors: F32 | None = None
+    table: Rows | None = None
+    schema: Schema = ()
+
+    @property
+    def n(self) -> int:
+        """Items."""
+        return len(self.rows)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided for the caller, and what a careful reader would have noticed, in sentences."""
+        return self.quality["notes"]

@@ -1,0 +1,61 @@
+"""Vectors of the caller's own with labels -> float32 rows: the one entry for the vector modality.
+
+file -> vectors and labels (vector_sources.py) -> target (target.py) -> quality
+"""
+
+from collections.abc import Sequence
+
+from service.uploads.formats import JsonTable
+from service.uploads.items import Items, Reading
+from service.uploads.limits import Limits
+from service.uploads.npy import Array
+from service.uploads.parquet_clean import CleanTable
+from service.uploads.row_keys import vector_keys
+from service.uploads.target import Found, decide, quality_of, settle
+from service.uploads.vector_sources import Labelled, from_arrays, from_json, from_parquet
+
+Source = Sequence[Array] | CleanTable | JsonTable
+
+
+def read_vectors(source: Source, form: str, reading: Reading, limits: Limits) -> Items:
+    """Reads labelled vectors, whatever their format. Blocks: call it from a worker thread.
+
+    Args:
+        source: The opened file.
+        form: Its format.
+        reading: What the caller said about it.
+        limits: How large each part of it may be.
+
+    Raises:
+        UploadUnreadable: The file is damaged.
+        UploadTooLarge: A part of it is over a limit.
+        UploadRefused: It was read and cannot be learned from: arrays, shapes, labels, bad rows.
+
+    Cost: 0.6 s for 100,000 vectors of 256 numbers in .npz.
+    """
+    given = _labelled(source, reading.label or reading.target, limits)
+    task, notes = decide(given.label, given.cells, reading.task, limits)
+    found = Found(given.numbers, given.cells, given.problems, given.faults)
+    settled = settle(given.label, found, task, limits, strict=reading.strict)
+    z = given.z if len(settled.index) == len(given.z) else given.z[list(settled.index)]
+    return Items(
+        modality="vector",
+        task=task,
+        rows=settled.rows,
+        bad=settled.bad,
+        bad_count=settled.bad_count,
+        format=form,
+        columns={"embedding": given.embedding, "label": given.label},
+        quality=quality_of(vector_keys(z), settled, notes, item="vector"),
+        labels=settled.labels,
+        targets=settled.targets,
+        vectors=z,
+    )
+
+
+def _labelled(source: Source, wanted: str | None, limits: Limits) -> Labelled:
+    if isinstance(source, CleanTable):
+        return from_parquet(source, wanted, limits)
+    if isinstance(source, Sequence):
+        return from_arrays(source, wanted, limits)
+    return from_json(source, wanted, limits)
