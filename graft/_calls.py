@@ -12,12 +12,20 @@ from typing import IO, Any, TypedDict, Unpack
 
 import httpx
 
-from graft._errors import ApiError, Busy, GraftError, NotFound, Timeout, Unreachable
+from graft._errors import ApiError, Busy, Forbidden, GraftError, NotFound, Timeout, Unauthorized, Unreachable
 from graft._retry import Retry
 from graft._types import ProblemDetails
 
 REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 """HTTP methods that may be repeated even when the first attempt may have been acted on."""
+
+
+REFUSALS: dict[int, type[ApiError]] = {
+    httpx.codes.UNAUTHORIZED: Unauthorized,
+    httpx.codes.FORBIDDEN: Forbidden,
+    httpx.codes.NOT_FOUND: NotFound,
+}
+"""Statuses that have an error of their own; every other one is an ApiError."""
 
 
 class Request(TypedDict, total=False):
@@ -121,11 +129,9 @@ def checked(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     status, details = response.status_code, _details(response)
-    if status == httpx.codes.NOT_FOUND:
-        raise NotFound(status, details)
     if status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
         raise Busy(status, details, retry_after_s(response.headers.get("retry-after"), datetime.now(UTC)))
-    raise ApiError(status, details)
+    raise REFUSALS.get(status, ApiError)(status, details)
 
 
 def _details(response: httpx.Response) -> ProblemDetails:

@@ -14,7 +14,7 @@ import httpx
 
 from graft._calls import Calls, Request, decode
 from graft._errors import Busy, GraftError, Timeout
-from graft._resources import Adapters, Backbones, Datasets, Jobs, new_key, segment
+from graft._resources import Adapters, Backbones, Datasets, Jobs, Keys, new_key, segment
 from graft._retry import Retry
 from graft._types import Dataset, Job, Prediction, Readiness, Version
 from graft._upload import Rows, upload_file
@@ -50,12 +50,12 @@ class Client:
     Args:
         base_url: Where the service is; by default the environment's ``GRAFT_URL``, else ``http://127.0.0.1:3000``.
         timeout_s: Longest silence in one call.
-        key: Sent as a bearer token.
+        key: Sent as a bearer token; by default the environment's ``GRAFT_KEY``, else none.
         retry: How calls are repeated that did not reach the service or found it busy.
         transport: Carries the calls, for tests.
 
     Raises:
-        ValueError: The address is not an http(s) URL.
+        ValueError: The address is not an http(s) URL, or the key cannot be one.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.base_url = (base_url or os.environ.get("GRAFT_URL") or DEFAULT_URL).rstrip("/")
-        headers = {"User-Agent": f"graft/{__version__}"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        headers = {"User-Agent": f"graft/{__version__}"} | _authorization(key or os.environ.get("GRAFT_KEY", ""))
         self._http = httpx.Client(
             base_url=_checked(self.base_url),
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
@@ -82,6 +82,7 @@ class Client:
         self.datasets = Datasets(self._calls)
         self.adapters = Adapters(self._calls)
         self.jobs = Jobs(self._calls, Follower(self._calls))
+        self.keys = Keys(self._calls)
 
     def __enter__(self) -> Self:
         return self
@@ -254,6 +255,15 @@ def _checked(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is not the address of a service; write http://host:port.")
     return url
+
+
+def _authorization(key: str) -> dict[str, str]:
+    text = key.strip()
+    if not text:
+        return {}
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("The key (key=... or GRAFT_KEY) has characters that none has; copy it whole, in one line.")
+    return {"Authorization": f"Bearer {text}"}
 
 
 def _is_loopback(url: str) -> bool:

@@ -6,6 +6,8 @@ GraftError
 ├── JobFailed       the job ended in an error
 ├── JobCancelled    somebody cancelled the job
 └── ApiError        the service said no
+    ├── Unauthorized  there is no key, or it is not known (401)
+    ├── Forbidden     the key is not for this (403)
     ├── NotFound      no such thing (404)
     └── Busy          too many requests, or not ready yet (429, 503)
 """
@@ -87,6 +89,14 @@ class ApiError(GraftError):
     def request_id(self) -> str | None:
         """What to quote when asking about it."""
         return self.details.request_id
+
+
+class Unauthorized(ApiError):
+    """There is no key, or it is unknown or revoked (401). Give one: ``Client(key=...)`` or GRAFT_KEY."""
+
+
+class Forbidden(ApiError):
+    """The key is not for this (403); the message names the scope that is needed."""
 
 
 class NotFound(ApiError):

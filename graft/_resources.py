@@ -1,4 +1,4 @@
-"""The service's collections: `client.backbones`, `client.datasets`, `client.adapters`, `client.jobs`.
+"""The service's collections: `client.backbones`, `datasets`, `adapters`, `jobs`, `keys`.
 
 Lists are read to their end, page by page; `limit` stops earlier.
 """
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from graft._calls import Calls, Request, decode
 from graft._errors import JobCancelled, JobFailed
-from graft._types import Adapter, Alias, Backbone, Dataset, Job, Version
+from graft._types import Adapter, Alias, Backbone, Dataset, Job, Key, Version
 from graft._upload import Rows, upload_file
 from graft._waiting import Follower
 
@@ -229,3 +229,42 @@ class Jobs:
     def cancel(self, job: str) -> Job:
         """Ask a job to stop. Raises NotFound, and ApiError (409) when it is finished."""
         return Job.from_json(self._calls.json("POST", f"/v1/jobs/{segment(job)}/cancel"))
+
+
+class Keys:
+    """Who may call the service. Each call needs a key with the scope ``admin``, except while there is no key at all."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def create(self, scopes: Sequence[str], *, tenant: str | None = None, name: str = "") -> Key:
+        """Make a key; its text is in `Key.key` of this answer and nowhere else.
+
+        The first key of a service locks it; it must have the scope ``admin``.
+
+        Args:
+            scopes: Some of ``predict``, ``fit`` (with ``read``), ``read``, ``admin`` (everything).
+            tenant: Whose calls it makes; the caller's own tenant where left out.
+            name: Who or what has it.
+
+        Raises:
+            Forbidden: The caller's key has not the scope, or is not for that tenant.
+            ApiError: A scope or name that there is not.
+        """
+        body = {"scopes": list(scopes), "name": name} | ({"tenant": tenant} if tenant else {})
+        return Key.from_json(self._calls.json("POST", "/v1/keys", json=body))
+
+    def list(self, *, tenant: str | None = None, limit: int | None = None) -> Sequence[Key]:
+        """Keys without their text, newest first, revoked ones too: the operator's view is of every tenant."""
+        query = {"tenant": tenant} if tenant else {}
+        return [Key.from_json(k) for k in islice(pages(self._calls, "/v1/keys", **query), limit)]
+
+    def revoke(self, key: str) -> None:
+        """End a key by its id. Raises NotFound, and ApiError (409) for the last one with which keys can be managed."""
+        self._calls.send("DELETE", f"/v1/keys/{segment(key_id(key))}")
+
+
+def key_id(key: str) -> str:
+    """The id of a key, of whose whole text no more may stand in a URL."""
+    parts = key.split("_")
+    return parts[1] if len(parts) == 3 and parts[0] == "graft" else key

@@ -261,6 +261,27 @@ class Prediction(Wire):
 
 
 @dataclass(frozen=True)
+class Key(Wire):
+    """A key: whose calls it makes (`tenant`) and what it may do (`scopes`); `revoked_at` is None while it is good.
+
+    `key` is the text to send, there only in the answer that made it; it is left out of the value's repr.
+    """
+
+    id: str
+    tenant: str = ""
+    name: str = ""
+    scopes: tuple[str, ...] = ()
+    created_at: str = ""
+    revoked_at: str | None = None
+    key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        return cls(**_known(cls, data) | {"scopes": tuple(data.get("scopes") or ())})
+
+
+@dataclass(frozen=True)
 class Readiness(Wire):
     """Whether the service can answer; `reason` says what it waits for."""
 

@@ -10,14 +10,18 @@ Both processes import this file, and the parent needs little of it: the applicat
 
 import atexit
 import os
+import shutil
 from contextlib import AsyncExitStack
 
 import bentoml
+import click
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.utils.analytics import usage_stats
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.exposure import check_start
 from service.jobs.supervisor import Supervisor
-from service.processes import ONE_THREAD, configure_logging, end_with_parent
+from service.processes import ONE_THREAD, calm_collector, configure_logging, end_with_parent
 from service.settings import Settings
 
 REQUEST_TIMEOUT_S = 120
@@ -29,6 +33,13 @@ usage_stats.do_not_track.cache_clear()  # `bentoml serve` has asked before it lo
 settings = Settings.from_environment()
 
 
+def bind_host() -> str:
+    """The address that BentoML was told to listen on: --host or BENTOML_HOST, else the service's own."""
+    context = click.get_current_context(silent=True)
+    given = context.params.get("host") if context else None
+    return str(given or BentoMLContainer.http.host.get())
+
+
 class Door:
     """The application behind a name that exists before it is opened."""
 
@@ -38,13 +49,15 @@ class Door:
 
     async def open(self) -> None:
         """Import the application, open its state, and serve from here on."""
-        from service.routes.guard import Guard
-        from service.wiring import create_api, prepare, running
+        # Read by prometheus-client when it is imported. BentoML's own folder is one for all services of a user.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_dir)
+        from service.wiring import create_api, enclosed, prepare, running
 
         prepare(settings)
         api = create_api()
         api.state.graft = await self._opened.enter_async_context(running(settings))
-        self._app = Guard(api, allowed_hosts=settings.allowed_hosts)
+        self._app = enclosed(api)
+        calm_collector()
 
     async def close(self) -> None:
         """Close the state."""
@@ -57,13 +70,12 @@ class Door:
         await self._app(scope, receive, send)
 
 
-class OwnPages:
-    """Sends the paths that BentoML keeps for itself to our application.
+class Ours:
+    """Sends every request to our application, before BentoML's router sees it.
 
-    BentoML matches its own health pages before a mounted application; ours say what is being waited for.
+    BentoML matches health pages of its own before a mounted application; and its router and context cost a small call
+    as much as our own.
     """
-
-    PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json"})
 
     def __init__(self, app: ASGIApp, *, ours: ASGIApp) -> None:
         self._app = app
@@ -71,8 +83,7 @@ class OwnPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        mine = scope["type"] == "http" and scope["path"] in self.PATHS
-        await (self._ours if mine else self._app)(scope, receive, send)
+        await (self._ours if scope["type"] == "http" else self._app)(scope, receive, send)
 
 
 door = Door()
@@ -80,11 +91,13 @@ door = Door()
 
 @bentoml.service(
     name="Graft",
-    workers=1,
+    workers=settings.processes,
     traffic={"timeout": REQUEST_TIMEOUT_S},
     http={"host": "127.0.0.1", "port": 3000},
+    # Metrics and logs are our own (service/metrics.py): BentoML's label is the raw path, one series an adapter.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
     envs=[{"name": name, "value": value} for name, value in ONE_THREAD.items()],
 )
 @bentoml.asgi_app(door, path="/")
@@ -93,8 +106,11 @@ class Graft:
 
     @bentoml.on_deployment
     def deploy() -> None:
-        """Once, in the parent process: start the worker."""
+        """Once, in the parent process: refuse an address that is open to others, and start the worker."""
+        check_start(bind_host(), settings)
         configure_logging(settings.log_level)
+        shutil.rmtree(settings.metrics_dir, ignore_errors=True)
+        settings.metrics_dir.mkdir(parents=True)
         if settings.workers:
             supervisor = Supervisor()
             supervisor.start()
@@ -113,4 +129,4 @@ class Graft:
         await door.close()
 
 
-Graft.add_asgi_middleware(OwnPages, ours=door)  # type: ignore[attr-defined]  # BentoML made it a Service
+Graft.add_asgi_middleware(Ours, ours=door)  # type: ignore[attr-defined]  # BentoML made it a Service

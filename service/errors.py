@@ -4,6 +4,7 @@
     ├── UploadTooLarge, UploadUnreadable, UploadRefused, FormatUnsupported    uploads
     ├── BodyTooLarge, BodyMalformed, BodyInvalid                              request bodies
     ├── NotFound, MethodNotAllowed, Conflict, KeyReused, PreconditionFailed   resources
+    ├── Unauthorized, AuthorizationRepeated, KeyMisplaced, Forbidden          keys
     ├── HostRefused, Busy, NotReady, DiskFull                                 the service's own state
     InternalError
     └── ArtifactCorrupt                                                       a stored blob is not what was written
@@ -91,6 +92,30 @@ class PreconditionFailed(InputError):
     code = "precondition-failed"
 
 
+class Unauthorized(InputError):
+    """There is no key with the request, or none that is known and still good."""
+
+    code = "unauthorized"
+
+
+class AuthorizationRepeated(InputError):
+    """A request has several Authorization headers, so that nobody can say whose it is."""
+
+    code = "authorization-repeated"
+
+
+class KeyMisplaced(InputError):
+    """A key was sent where logs and histories keep it."""
+
+    code = "key-misplaced"
+
+
+class Forbidden(InputError):
+    """The key is good, and is not for this."""
+
+    code = "forbidden"
+
+
 class HostRefused(InputError):
     """The request names a host or an origin that is not allowed."""
 
@@ -143,6 +168,10 @@ STATUS: dict[type[GraftError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    AuthorizationRepeated: HTTPStatus.BAD_REQUEST,
+    KeyMisplaced: HTTPStatus.BAD_REQUEST,
+    Forbidden: HTTPStatus.FORBIDDEN,
     HostRefused: HTTPStatus.FORBIDDEN,
     Busy: HTTPStatus.TOO_MANY_REQUESTS,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -6,10 +6,11 @@ ignores unknown environment variables even with ``extra="forbid"``, so the prefi
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.cores import available_cores
@@ -26,6 +27,24 @@ def _words(value: object) -> object:
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
+MIN_SECRET_CHARS = 32
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    """A secret that can stand in a header and cannot be guessed."""
+    text = value.get_secret_value()
+    if len(text) < MIN_SECRET_CHARS:
+        raise ValueError(f"it has {len(text)} characters, the least is {MIN_SECRET_CHARS}: openssl rand -hex 32")
+    if re.fullmatch(r"[!-~]+", text) is None:
+        raise ValueError(
+            "it may hold printable ASCII alone, without spaces or line breaks (a file written with echo ends in one; "
+            "write it with printf)"
+        )
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+
 
 class SettingsUnknown(ValueError):
     """The environment has a `GRAFT_*` variable that no setting reads."""
@@ -34,7 +53,13 @@ class SettingsUnknown(ValueError):
 class Settings(BaseSettings):
     """Everything that an operator can choose; frozen."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # a secret that is refused must not be shown for it
+    )
 
     home: Path = Path(".graft")
     """Folder of all state: database, blobs, exported backbones. Made when missing; must be on a local disk."""
@@ -43,7 +68,11 @@ class Settings(BaseSettings):
     backbones: Words = Field(("minilm-l6",), min_length=1)
     """Backbones of the catalogue that are hosted from the start; the first is the default of a fit."""
     allowed_hosts: Words = ("127.0.0.1", "localhost", "::1")
-    """Host names that a request may be addressed to, and pages may call from (Host and Origin headers)."""
+    """Host names that requests and pages may name (Host and Origin headers) as long as there is no key."""
+    bootstrap_key: Secret | None = None
+    """A key with every right, of at least 32 characters, that is never stored: the first key of a cluster."""
+    key_pepper: Secret | None = None
+    """Secret of at least 32 characters under which keys are hashed; the file `pepper` in the home where left out."""
     api_processes: int = Field(0, ge=0, le=256)
     """HTTP processes, each with its own sessions; 0 starts one a core."""
     encoder_threads: int = Field(0, ge=0)
@@ -113,6 +142,11 @@ class Settings(BaseSettings):
     def backbones_dir(self) -> Path:
         """Folder of exported backbones."""
         return self.home.resolve() / "backbones"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Folder in which the HTTP processes of one start count; emptied by the next start."""
+        return self.home.resolve() / "metrics"
 
     @property
     def processes(self) -> int:

@@ -10,18 +10,27 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from service.database.engine import migrate, open_engine
 from service.jobs import queue
-from service.routes import adapters, backbones, datasets, guard, health, jobs, predict
+from service.metrics import Meters, forget_the_dead
+from service.routes import adapters, backbones, datasets, guard, health, jobs, keys, metrics, predict
+from service.routes.guard import Guard
+from service.routes.observed import Observed
 from service.routes.openapi import document
 from service.routes.state import State
 from service.serving.backbones import Backbones
 from service.serving.directory import Directory
+from service.serving.graphs import Graphs
 from service.serving.heads import HeadTable
+from service.serving.keyring import Keyring
 from service.serving.prediction import Predictor
 from service.settings import Settings
 from service.store.blobs import Blobs
+
+LEVEL_S = 1.0
 
 VERSION: str = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["version"]
 """Read where it is written: in a bento the project is a folder, not an installed package."""
@@ -36,17 +45,24 @@ def prepare(settings: Settings) -> None:
 def create_api() -> FastAPI:
     """The application: routes, errors, OpenAPI document and its page (from files beside it, not from the network)."""
     api = FastAPIOffline(title="Graft", version=VERSION, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
-    for module in (health, backbones, datasets, adapters, predict, jobs):
+    api.router.routes.insert(0, predict.route)
+    for module in (health, metrics, backbones, datasets, adapters, jobs, keys):
         api.include_router(module.router)
     guard.install(api)
 
     def openapi() -> dict[str, Any]:
         if api.openapi_schema is None:
-            api.openapi_schema = document(api, VERSION)
+            api.openapi_schema = document(api, VERSION, predict.documented.routes)
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it
     return api
+
+
+def enclosed(api: FastAPI) -> ASGIApp:
+    """The application with everything that stands around it; its state must be there."""
+    state: State = api.state.graft
+    return Observed(Guard(api, allowed_hosts=state.settings.allowed_hosts, keys=state.keys), state.meters)
 
 
 @asynccontextmanager
@@ -55,28 +71,46 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     home = settings.home.resolve()
     engine = open_engine(settings.database_url)
     blobs = Blobs(home, min_free_bytes=settings.min_free_bytes)
-    tables: dict[int, HeadTable] = {}
-
-    def table_of(width: int) -> HeadTable:
-        table = tables.get(width)
-        return tables.setdefault(width, HeadTable(width, settings.heads_bytes)) if table is None else table
-
+    heads = HeadTable(home / "serving", settings.heads_bytes, min_free_bytes=settings.min_free_bytes)
+    meters = Meters(CollectorRegistry())
     hosted = Backbones(
         settings.backbones,
         settings.backbones_dir,
         threads=settings.threads_for_encoding,
         max_waiting=settings.max_waiting,
+        watcher=meters,
     )
-    directory = Directory(engine, blobs, table_of)
+    graphs = Graphs()
+    keyring = Keyring.open(engine, settings)
+    directory = Directory(engine, blobs, heads, graphs, on_event=keyring.notice)
     directory.start()
+    keyring.refresh()  # what changed before the directory began to follow
     submitter = queue.Submitter(settings.queue_url)
-    tasks = [asyncio.create_task(hosted.prepare()), asyncio.create_task(directory.follow())]
+    predictor = Predictor(directory, hosted)
+
+    def level() -> tuple[int, int]:
+        return hosted.waiting, len(graphs)
+
+    forget_the_dead(settings.metrics_dir)
+    tasks = [
+        asyncio.create_task(hosted.prepare()),
+        asyncio.create_task(directory.follow()),
+        asyncio.create_task(_tell(meters, level)),
+    ]
     try:
-        yield State(settings, home, engine, blobs, submitter, hosted, directory, Predictor(directory, hosted), clock)
+        yield State(settings, home, engine, blobs, submitter, hosted, directory, predictor, meters, keyring, clock)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         hosted.close()
+        heads.close()
         submitter.close()
         engine.dispose()
+
+
+async def _tell(meters: Meters, level: Callable[[], tuple[int, int]]) -> None:
+    """Keep the meters of the moment: a figure that is asked for is at most a second old."""
+    while True:
+        meters.level(*level())
+        await asyncio.sleep(LEVEL_S)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from graft._version import __version__
-from graft.cli import adapters, backbones, datasets, doctor, fit, jobs, predict, serve
+from graft.cli import adapters, backbones, datasets, doctor, fit, jobs, keys, predict, serve
 from graft.cli.options import EPILOG
 
 __all__ = ["app"]
@@ -44,3 +44,4 @@ app.add_typer(datasets.app, name="datasets")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(backbones.app, name="backbones")
+app.add_typer(keys.app, name="keys")

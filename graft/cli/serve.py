@@ -4,7 +4,6 @@ They replace this process by the service's own: a signal sent to `graft serve` r
 """
 
 import importlib.util
-import ipaddress
 import os
 import sys
 from collections.abc import Mapping
@@ -15,36 +14,27 @@ import typer
 
 Home = Annotated[Path, typer.Option("--home", envvar="GRAFT_HOME", help="Folder of all state.")]
 
-CLIENT_ONLY = frozenset({"GRAFT_URL"})
-"""Variables that are the client's; the service refuses ones that it does not know."""
+CLIENT_ONLY = frozenset({"GRAFT_URL", "GRAFT_KEY"})
+"""Variables that are the client's, and no business of the service."""
 
 
 def serve(
-    host: Annotated[str, typer.Option("--host", help="Loopback address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; one that others reach needs a key.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 3000,
     home: Home = Path(".graft"),
 ) -> None:
-    """Start the service, with one worker beside it, from a checkout of Graft."""
-    if not is_loopback(host):
-        raise typer.BadParameter(
-            f"{host} can be reached from other machines, and the service has no keys yet: whoever reaches it uses it. "
-            "Listen on 127.0.0.1 and put something that authenticates in front.",
-            param_hint="--host",
-        )
+    """Start the service, with one worker beside it, from a checkout of Graft.
+
+    On an address that other machines reach it starts only once there is a key (graft keys create --scopes admin).
+    """
     start(["bentoml", "serve", "service.app:Graft", "--host", host, "--port", str(port)], home)
 
 
 def worker(home: Home = Path(".graft")) -> None:
     """Start one more worker, from a checkout of Graft."""
     start(["service.jobs.worker"], home)
-
-
-def is_loopback(host: str) -> bool:
-    """Only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def start(module: list[str], home: Path) -> None:

@@ -8,6 +8,7 @@ aliases       movable names of versions
 events        append-only: what serving processes follow
 requests      Idempotency-Keys and the resource each one made
 workers       heartbeats
+keys          who may call: a keyed hash of each key, never the key
 """
 
 from sqlalchemy import (
@@ -135,4 +136,17 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("stopped_at", Float),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(12), primary_key=True, comment="public; a part of the key's text"),
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("digest", String(64), nullable=False, comment="HMAC-SHA256 of the key's text under the pepper"),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Index(None, "tenant", "id"),
 )

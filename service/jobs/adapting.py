@@ -55,6 +55,7 @@ class Adapting:
                     return None
                 if not jobs.begin(self._engine, job_id, self._clock()):
                     return None
+                _logger.info("a fit begins", extra={"job": job_id, "tenant": job.tenant, "adapter": job.adapter})
                 try:
                     return self._attempt(job)
                 except ChildDied as error:
@@ -85,10 +86,15 @@ class Adapting:
             self._end_here_if_stopping()
             jobs.end_cancelled(self._engine, job.id, self._clock())
         except Failed as error:
-            jobs.fail(self._engine, job.id, error.problem, self._clock())
+            self._fail(job, error.problem)
         except NotFound as error:
-            jobs.fail(self._engine, job.id, problem(error, ""), self._clock())
+            self._fail(job, problem(error, ""))
         return None
+
+    def _fail(self, job: jobs.Job, body: dict[str, Any]) -> None:
+        """End a job that cannot be done; its message may quote the data, so the log has the code alone."""
+        jobs.fail(self._engine, job.id, body, self._clock())
+        _logger.info("a fit failed", extra={"job": job.id, "tenant": job.tenant, "code": body["code"]})
 
     def _order(self, job: jobs.Job) -> Order:
         request = job.request
@@ -98,7 +104,9 @@ class Adapting:
             dataset=dataset.id,
             dataset_sha256=dataset.sha256,
             blob=dataset.blob,
+            facts={name: dataset.facts[name] for name in ("modality", "task", "schema", "width") if name in dataset.facts},
             backbone=request["backbone"],
+            long=request.get("long", "truncate"),
             method=request["method"],
             seed=request["seed"],
             max_seconds=request["max_seconds"],
@@ -138,7 +146,9 @@ class Adapting:
 
 
 def _draft(job: jobs.Job, outcome: dict[str, Any]) -> publishing.Draft:
-    facts = {key: value for key, value in outcome.items() if key not in {"metrics", "seconds", "files", "classes"}}
+    facts = {
+        key: value for key, value in outcome.items() if key not in {"metrics", "seconds", "files", "classes", "columns"}
+    }
     started_at = datetime.fromtimestamp(job.started_at or job.created_at, UTC).isoformat(timespec="seconds")
 
     def manifest(number: int) -> Manifest:
@@ -148,6 +158,7 @@ def _draft(job: jobs.Job, outcome: dict[str, Any]) -> publishing.Draft:
             job=job.id,
             created_at=started_at,
             classes=tuple(outcome["classes"]),
+            columns=tuple(outcome["columns"]),
             files={name: FileEntry(**file) for name, file in outcome["files"].items()},
             **facts,
         )

@@ -25,7 +25,7 @@ from service.processes import configure_logging, end_with_parent
 from service.settings import Settings
 from service.store.blobs import Blobs
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("service.jobs.child")  # run with -m, its __name__ is __main__
 
 
 def _answers() -> IO[str]:

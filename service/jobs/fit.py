@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from models.base import Backbone
 from models.batching import embed
 from models.hosted import hosted, open_backbone
 from service.errors import NotReady
-from service.registry.datasets import unpack_items
+from service.registry.items import Packed, unpack
 from service.store.blobs import Blobs
+from service.uploads.row_keys import row_keys, vector_keys
 
 LIBRARIES = ("numpy", "torch", "onnx")
 
@@ -51,7 +52,9 @@ class Order:
     Attributes:
         job: The job's id.
         dataset, dataset_sha256, blob: What to fit to, and the digest of its items.
-        backbone: Name of the backbone.
+        facts: Of the dataset: `modality`, `task` and, for tables, `schema`.
+        backbone: Name of the backbone; empty where there is none.
+        long: What becomes of long texts.
         method: The method with its parameters, as JSON.
         seed: Source of all randomness.
         max_seconds: Time that the fit may take.
@@ -61,7 +64,9 @@ class Order:
     dataset: str
     dataset_sha256: str
     blob: str
+    facts: dict[str, Any]
     backbone: str
+    long: Literal["truncate", "chunk"]
     method: dict[str, Any]
     seed: int
     max_seconds: float
@@ -72,10 +77,14 @@ class Outcome:
     """What a fit made: the manifest's fields but for name and number, and figures for lists."""
 
     kind: str
+    modality: str
+    task: str
     backbone: str
     backbone_digest: str
     tap: str
     width: int
+    columns: list[dict[str, Any]]
+    long: str
     classes: list[str]
     method: dict[str, Any]
     temperature: float
@@ -122,23 +131,41 @@ class Fitting:
                 )
 
         report = _overall(on_stage)
-        backbone = self._backbone(order.backbone)
-        texts, labels = unpack_items(self._blobs.get(order.blob))
-        classes, y = encode_labels(labels)
-        z, truncated = embed(backbone, texts, on_progress=lambda share: report("embed", share), check=check)
-        names, _ = embed(backbone, [humanise(name) for name in classes], check=check)
+        items = unpack(self._blobs.get(order.blob), order.facts)
+        tapped = self._tap(order, items, report, check)
         seconds = {"embed": self._clock() - start}
-        task = Task(z, y, classes, groups_of(texts), names, order.seed, check)
-        adaptation = adapt(task, parse_method(order.method), on_stage=report, clock=self._clock)
+        adaptation = adapt(tapped.task, parse_method(order.method), on_stage=report, clock=self._clock)
         seconds |= adaptation.seconds
         body = {
             **adaptation.report,
-            "dataset": {"id": order.dataset, "sha256": order.dataset_sha256, "items": len(texts)},
-            "backbone": {"id": order.backbone, "digest": backbone.card.digest, "tap": "pooled"},
-            "truncated_items": int(truncated.sum()),
+            "dataset": {"id": order.dataset, "sha256": order.dataset_sha256, "items": len(tapped.task.y)},
+            "backbone": {"id": order.backbone, "digest": tapped.digest, "tap": tapped.name} if tapped.digest else None,
+            **tapped.facts,
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         }
-        return self._store(order, backbone, adaptation, body, z.shape[1])
+        return self._store(order, tapped, adaptation, body)
+
+    def _tap(self, order: Order, items: Packed, report: OnStage, check: Callable[[], None]) -> "_Tapped":
+        """The items at the tap that their modality has."""
+        classes, y = ((), items.targets) if items.targets is not None else encode_labels(items.labels)
+        if items.table is not None:
+            groups = groups_of(row_keys(items.table))
+            task = Task.of_rows(items.schema, items.table, y, classes, groups, seed=order.seed, check=check)
+            return _Tapped(task, "row", "", {})
+        if items.vectors is not None:
+            groups = groups_of(vector_keys(items.vectors))
+            return _Tapped(Task(items.vectors, y, classes, groups, None, order.seed, check), "vector", "", {})
+        backbone = self._backbone(order.backbone)
+        z, cut = embed(
+            backbone,
+            items.texts,
+            long=order.long,
+            on_progress=lambda share: report("embed", share),
+            check=check,
+        )
+        names, _ = embed(backbone, [humanise(name) for name in classes], check=check)
+        task = Task(z, y, classes, groups_of(items.texts), names if classes else None, order.seed, check)
+        return _Tapped(task, "pooled", backbone.card.digest, {"long": order.long, "truncated_items": int(cut.sum())})
 
     def _backbone(self, name: str) -> Backbone:
         cards = hosted(self._folder)
@@ -149,27 +176,26 @@ class Fitting:
             self._open[digest] = open_backbone(self._folder, digest, threads=self._threads)
         return self._open[digest]
 
-    def _store(
-        self,
-        order: Order,
-        backbone: Backbone,
-        adaptation: Adaptation,
-        report: dict[str, Any],
-        width: int,
-    ) -> Outcome:
+    def _store(self, order: Order, tapped: "_Tapped", adaptation: Adaptation, report: dict[str, Any]) -> Outcome:
         contents = {
             "head.onnx": adaptation.onnx,
-            "head.safetensors": adaptation.tables,
             "report.json": json.dumps(report, ensure_ascii=False, allow_nan=False).encode(),
         }
+        if adaptation.tables is not None:
+            contents["head.safetensors"] = adaptation.tables
         stored = {name: self._blobs.put(data) for name, data in contents.items()}
+        task = tapped.task
         return Outcome(
             kind=adaptation.kind,
+            modality=order.facts["modality"],
+            task=task.kind.value,
             backbone=order.backbone,
-            backbone_digest=backbone.card.digest,
-            tap="pooled",
-            width=width,
-            classes=list(adaptation.head.classes),
+            backbone_digest=tapped.digest,
+            tap=tapped.name,
+            width=task.z.shape[1],
+            columns=[column.to_dict() for column in task.schema],
+            long=order.long,
+            classes=list(task.classes),
             method=adaptation.method.model_dump(mode="json"),
             temperature=adaptation.temperature,
             calibrated=adaptation.calibrated,
@@ -183,9 +209,33 @@ class Fitting:
         )
 
 
+@dataclass(frozen=True)
+class _Tapped:
+    """The items of a dataset at their tap.
+
+    Attributes:
+        task: What is learned from.
+        name: Of the tap.
+        digest: Of the backbone; empty where there is none.
+        facts: What the report says of it.
+    """
+
+    task: Task
+    name: str
+    digest: str
+    facts: dict[str, Any]
+
+
+HEADLINES = (
+    *("accuracy", "accuracy_interval", "macro_f1", "log_loss", "ece", "balanced_accuracy", "roc_auc"),
+    *("average_precision", "r2", "rmse", "mae"),
+)
+"""Figures of a report that lists show."""
+
+
 def _headline(report: dict[str, Any]) -> dict[str, Any]:
     """The figures of a report that lists show; None where they could not be measured."""
-    return {name: report.get(name) for name in ("accuracy", "accuracy_interval", "macro_f1", "log_loss", "ece")}
+    return {name: report.get(name) for name in HEADLINES}
 
 
 def _overall(on_stage: OnStage) -> OnStage:

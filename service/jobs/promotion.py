@@ -35,13 +35,20 @@ class Promotion:
         return self._compare(live)
 
     def _compare(self, live: Version) -> tuple[bool, str]:
-        new_loss, old_loss = self.metrics.get("log_loss"), live.metrics.get("log_loss")
-        if new_loss is None or old_loss is None:
-            return True, "The log loss of one of the two could not be measured on held-out items."
-        new, old = self.metrics["accuracy"] or 0.0, live.metrics["accuracy"] or 0.0
-        worse = new_loss > old_loss and new <= old
+        losses = [(name, self.metrics.get(name), live.metrics.get(name)) for name in ("log_loss", "rmse")]
+        measured = [(name, new, old) for name, new, old in losses if new is not None and old is not None]
+        if not measured:
+            return True, "The loss of one of the two could not be measured on held-out items."
+        name, new, old = measured[0]
+        if name == "rmse":
+            words = "worse than" if new > old else "not worse than"
+            return new <= old, self._sentence(words, live, f"root mean squared error {new:.6g} against {old:.6g}")
+        right, before = self.metrics["accuracy"] or 0.0, live.metrics["accuracy"] or 0.0
+        worse = new > old and right <= before
         words = "worse in log loss and not better in accuracy than" if worse else "not worse in both figures than"
-        return not worse, (
-            f"It is {words} version {live.manifest.number} on the same held-out items: "
-            f"log loss {new_loss:.4f} against {old_loss:.4f}, accuracy {new:.4f} against {old:.4f}."
-        )
+        figures = f"log loss {new:.4f} against {old:.4f}, accuracy {right:.4f} against {before:.4f}"
+        return not worse, self._sentence(words, live, figures)
+
+    @staticmethod
+    def _sentence(words: str, live: Version, figures: str) -> str:
+        return f"It is {words} version {live.manifest.number} on the same held-out items: {figures}."

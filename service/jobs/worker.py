@@ -31,7 +31,7 @@ SWEEP_S = 3600.0
 LEFTOVER_TTL_S = 86_400.0
 HOST_RETRY_S = 30.0
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("service.jobs.worker")  # run with -m, its __name__ is __main__
 
 
 def _survives(work: Callable[["WorkerProcess"], None]) -> Callable[["WorkerProcess"], None]:

@@ -9,7 +9,7 @@ Every change of state is one conditional UPDATE, so that a job ends once, whoeve
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, insert, select, update
+from sqlalchemy import Engine, Row, case, func, insert, select, update
 
 from service.database.engine import writing
 from service.database.tables import jobs
@@ -112,6 +112,22 @@ def page(engine: Engine, tenant: str, *, limit: int, after: str | None, state: s
         query = query.where(jobs.c.state == state)
     with engine.begin() as connection:
         return page_of([_job(row) for row in connection.execute(query)], limit)
+
+
+def counts(engine: Engine) -> list[tuple[str, str, int]]:
+    """State, stage and number of all jobs of all tenants; the stage of those that have ended is empty."""
+    stage = case((jobs.c.state.in_(UNFINISHED), jobs.c.stage), else_="")
+    query = select(jobs.c.state, stage, func.count()).group_by(jobs.c.state, stage)
+    with engine.begin() as connection:
+        return [(state, at, int(count)) for state, at, count in connection.execute(query)]
+
+
+def oldest_queued(engine: Engine) -> float | None:
+    """When the job that has waited longest was made; None where none waits."""
+    query = select(func.min(jobs.c.created_at)).where(jobs.c.state == QUEUED)
+    with engine.begin() as connection:
+        oldest: float | None = connection.execute(query).scalar_one()
+    return oldest
 
 
 def unfinished(engine: Engine, older_than: float) -> list[str]:

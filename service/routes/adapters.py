@@ -19,7 +19,7 @@ from service.routes.body import check, json_body, media_of, parse_json, read_byt
 from service.routes.datasets import hash_of, store_upload
 from service.routes.jobs import wait
 from service.routes.openapi import problems, takes, takes_either
-from service.routes.state import Graft, IdempotencyKey, Part, State, Tenant
+from service.routes.state import Fitter, Graft, IdempotencyKey, Part, Reader, State
 from service.schemas.answers import AdapterOut, AdapterSummary, AliasOut, JobOut, Page, VersionOut
 from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, DatasetMeta
 from service.serving.references import NAME
@@ -66,7 +66,7 @@ Asked = Annotated[tuple[AdaptRequest | AdaptForm, UploadFile | None], Depends(_a
 )
 async def adapt(
     state: Graft,
-    tenant: Tenant,
+    tenant: Fitter,
     asked: Asked,
     wait_s: Annotated[float, Query(alias="wait", ge=0, le=MAX_WAIT_S, description="Seconds to wait for the end.")] = 0,
     idempotency_key: IdempotencyKey = None,
@@ -77,7 +77,8 @@ async def adapt(
     """
     body, file = asked
     options = _options(state, body)
-    state.backbones.check_known(options["backbone"])
+    if body.backbone is not None:
+        state.backbones.check_known(body.backbone)
     sha256 = await asyncio.to_thread(hash_of, file) if file else ""
     key = requests.key_of(tenant, idempotency_key, state.clock(), "adapters", sha256, body.model_dump_json())
     job_id = await run_in_threadpool(requests.recall, state.engine, key)
@@ -95,12 +96,29 @@ def _options(state: State, body: AdaptRequest | AdaptForm) -> dict[str, Any]:
             problems=[Problem(f"at most {state.settings.max_fit_s:g}", pointer="/max_seconds")],
         )
     return {
-        "backbone": body.backbone or state.settings.backbones[0],
         "method": _method(body.method).model_dump(mode="json"),
         "seed": body.seed,
         "max_seconds": max_seconds,
         "promote": body.promote,
     }
+
+
+def _of_modality(state: State, body: AdaptRequest | AdaptForm, dataset: datasets.Dataset) -> dict[str, Any]:
+    """The options that only texts have, with their defaults filled in.
+
+    Raises:
+        BodyInvalid: One was given for items that have no backbone.
+    """
+    modality = dataset.facts["modality"]
+    if modality == "text":
+        return {"backbone": body.backbone or state.settings.backbones[0], "long": body.long or "truncate"}
+    for name in ("backbone", "long"):
+        if getattr(body, name) is not None:
+            raise BodyInvalid(
+                f"Dataset {dataset.id} holds {modality} items, which no backbone embeds; leave {name!r} out.",
+                problems=[Problem("only for texts", pointer=f"/{name}")],
+            )
+    return {"backbone": "", "long": "truncate"}
 
 
 def _method(value: Any) -> Any:
@@ -125,8 +143,9 @@ def _enqueue(
     if isinstance(body, AdaptRequest):
         dataset = datasets.get(state.engine, tenant, body.dataset)
     else:
-        meta = DatasetMeta(text=body.text, label=body.label, strict=body.strict)
+        meta = DatasetMeta(**{name: getattr(body, name) for name in DatasetMeta.model_fields if name != "name"})
         dataset, _ = store_upload(state, tenant, cast(UploadFile, file), meta)
+    options = options | _of_modality(state, body, dataset)
     state.blobs.check_room(0)
     now_s = state.clock()
     job = jobs.Job(
@@ -173,26 +192,26 @@ async def _published(state: State, tenant: str, job: jobs.Job) -> adapters.Adapt
 
 
 @router.get("", response_model=Page[AdapterSummary], summary="List adapters", responses=problems(422))
-def list_adapters(state: Graft, tenant: Tenant, part: Part) -> Page[AdapterSummary]:
+def list_adapters(state: Graft, tenant: Reader, part: Part) -> Page[AdapterSummary]:
     """Adapters by name."""
     page = adapters.page(state.engine, tenant, limit=part.limit, after=part.after).map(AdapterSummary.of)
     return Page(data=list(page.data), has_more=page.has_more)
 
 
 @router.get("/{name}", response_model=AdapterOut, summary="Show an adapter", responses=problems(404))
-def show(state: Graft, tenant: Tenant, name: str) -> AdapterOut:
+def show(state: Graft, tenant: Reader, name: str) -> AdapterOut:
     """An adapter with its versions and aliases."""
     return AdapterOut.of(adapters.get(state.engine, tenant, name))
 
 
 @router.get("/{name}/versions/{number}", response_model=VersionOut, summary="Show a version", responses=problems(404))
-def show_version(state: Graft, tenant: Tenant, name: str, number: Number) -> VersionOut:
+def show_version(state: Graft, tenant: Reader, name: str, number: Number) -> VersionOut:
     """One version."""
     return VersionOut.of(adapters.get(state.engine, tenant, name), number)
 
 
 @router.delete("/{name}/versions/{number}", status_code=204, summary="Delete a version", responses=problems(404, 409))
-def delete_version(state: Graft, tenant: Tenant, name: str, number: Number) -> None:
+def delete_version(state: Graft, tenant: Fitter, name: str, number: Number) -> None:
     """Delete a version and its files; its number is never given again. The last version takes the adapter with it."""
     adapters.remove_version(state.engine, state.home, state.blobs, tenant, name, number, state.clock())
     state.directory.refresh()
@@ -211,7 +230,7 @@ def _file(state: State, tenant: str, name: str, number: int, file: str) -> tuple
     summary="Report of a version",
     responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **problems(404)},
 )
-def report(state: Graft, tenant: Tenant, name: str, number: Number) -> Response:
+def report(state: Graft, tenant: Reader, name: str, number: Number) -> Response:
     """Cross-validated figures, baselines, every candidate's score and seconds a stage, as JSON."""
     data, _ = _file(state, tenant, name, number, "report.json")
     return JSONResponse({"adapter": f"{name}:{number}", **json.loads(data)})
@@ -223,7 +242,7 @@ def report(state: Graft, tenant: Tenant, name: str, number: Number) -> Response:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}, **problems(404)},
 )
-def onnx(state: Graft, tenant: Tenant, name: str, number: Number) -> Response:
+def onnx(state: Graft, tenant: Reader, name: str, number: Number) -> Response:
     """The published function: input `embedding` (n, d), outputs `scores` and `probabilities` (n, k)."""
     data, digest = _file(state, tenant, name, number, "head.onnx")
     headers = {"Content-Disposition": f'attachment; filename="{name}-{number}.onnx"', "ETag": f'"{digest}"'}
@@ -231,7 +250,7 @@ def onnx(state: Graft, tenant: Tenant, name: str, number: Number) -> Response:
 
 
 @router.get("/{name}/aliases/{alias}", response_model=AliasOut, summary="Show an alias", responses=problems(404))
-def show_alias(state: Graft, tenant: Tenant, name: str, alias: Alias, response: Response) -> AliasOut:
+def show_alias(state: Graft, tenant: Reader, name: str, alias: Alias, response: Response) -> AliasOut:
     """Where an alias points; its ETag goes into `If-Match` of the switch."""
     adapter = adapters.get(state.engine, tenant, name)
     if alias not in adapter.aliases:
@@ -249,7 +268,7 @@ def show_alias(state: Graft, tenant: Tenant, name: str, alias: Alias, response: 
 )
 def set_alias(
     state: Graft,
-    tenant: Tenant,
+    tenant: Fitter,
     name: str,
     alias: Alias,
     body: Annotated[AliasRequest, Depends(json_body(AliasRequest))],

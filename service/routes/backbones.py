@@ -1,13 +1,14 @@
 """/v1/backbones: what is hosted."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from service.errors import NotFound
+from service.registry.keys import READ
 from service.routes.openapi import problems
-from service.routes.state import Graft, Part
+from service.routes.state import Graft, Needs, Part
 from service.schemas.answers import BackboneOut, Page
 
-router = APIRouter(prefix="/v1/backbones", tags=["backbones"])
+router = APIRouter(prefix="/v1/backbones", tags=["backbones"], dependencies=[Depends(Needs(READ))])
 
 
 @router.get("", response_model=Page[BackboneOut], summary="List backbones", responses=problems(422))

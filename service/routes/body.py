@@ -120,14 +120,19 @@ def json_body(model: type[M]) -> Callable[[Request], Coroutine[Any, Any, M]]:
     """A dependency that reads a JSON body of a wire type."""
 
     async def read(request: Request) -> M:
-        _require(request, "application/json")
+        require(request, "application/json")
         limit = request.app.state.graft.settings.max_body_bytes
         return check(model, parse_json(await read_bytes(request, limit)))
 
     return read
 
 
-def _require(request: Request, media_type: str) -> None:
+def require(request: Request, media_type: str) -> None:
+    """Refuse a body of another media type.
+
+    Raises:
+        FormatUnsupported: It is another, or none is named.
+    """
     seen = request.headers.get("content-type", "")
     if media_of(request) != media_type:
         raise FormatUnsupported(f"The Content-Type is {seen[:100] or 'missing'}; this takes {media_type}.")
@@ -148,7 +153,7 @@ async def read_form(request: Request, max_file_bytes: int) -> AsyncIterator[tupl
         BodyInvalid: There is no `file`, or a field twice.
         UploadTooLarge: The body is longer than a file may be.
     """
-    _require(request, "multipart/form-data")
+    require(request, "multipart/form-data")
     _limit_stream(request, max_file_bytes + FORM_OVERHEAD_BYTES, max_file_bytes)
     try:
         form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)

@@ -11,19 +11,19 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from models.errors import Problem
 from service.errors import BodyInvalid, BodyMalformed
 from service.ids import new_id
 from service.registry import datasets, requests
+from service.registry.items import facts_of, pack
 from service.routes.body import check, parse_json, read_form
 from service.routes.openapi import form_with_file, problems
-from service.routes.state import Graft, IdempotencyKey, Part, State, Tenant
+from service.routes.state import Fitter, Graft, IdempotencyKey, Part, Reader, State
 from service.schemas.answers import DatasetOut, Page
 from service.schemas.requests import DatasetMeta
 from service.settings import Settings
 from service.store.blobs import CHUNK_BYTES
 from service.uploads.limits import Limits
-from service.uploads.text import TextItems, read_text
+from service.uploads.read import read_upload
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -54,15 +54,8 @@ def store_upload(
         sha256 = _spool(file.file, path)
         options = meta.model_dump_json(exclude={"name"})
         fingerprint = hashlib.sha256(f"{sha256}\n{options}\n{_suffix(filename)}".encode()).hexdigest()
-        items = read_text(
-            path,
-            filename,
-            text=meta.text,
-            label=meta.label,
-            strict=meta.strict,
-            limits=limits_of(state.settings),
-        )
-    packed = datasets.pack_items(items.texts, items.labels, items.rows)
+        items = read_upload(path, filename, meta.reading(), limits_of(state.settings))
+    packed = pack(items)
     blob = state.blobs.put(packed)
     now_s = state.clock()
     dataset = datasets.Dataset(
@@ -72,7 +65,7 @@ def store_upload(
         fingerprint=fingerprint,
         sha256=sha256,
         blob=blob.digest,
-        facts=_facts(items, size),
+        facts=facts_of(items, size),
         created_at=now_s,
     )
     added = datasets.add(state.engine, dataset, key)
@@ -93,30 +86,12 @@ def _spool(source: BinaryIO, path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _facts(items: TextItems, size: int) -> dict[str, object]:
-    quality = items.quality
-    return {
-        "modality": "text",
-        "items": len(items.texts),
-        "classes": quality["classes"],
-        "size_bytes": size,
-        "format": items.format,
-        "columns": {"text": items.text_column, "label": items.label_column},
-        "quality": {name: value for name, value in quality.items() if name not in {"classes", "items"}},
-        "problems": [_row(problem) for problem in items.bad],
-    }
-
-
-def _row(problem: Problem) -> dict[str, object]:
-    return {"row": problem.row, "detail": problem.detail}
-
-
 def _meta(fields: dict[str, str]) -> DatasetMeta:
     unknown = set(fields) - {"meta"}
     if unknown:
         raise BodyInvalid(
-            f"The form has the field {min(unknown)[:100]!r}; it takes 'file' and 'meta' (JSON with name, text, "
-            "label, strict)."
+            f"The form has the field {min(unknown)[:100]!r}; it takes 'file' and 'meta' (JSON with "
+            f"{', '.join(DatasetMeta.model_fields)})."
         )
     try:
         value = parse_json(fields["meta"].encode()) if "meta" in fields else {}
@@ -142,12 +117,15 @@ Upload = Annotated[tuple[UploadFile, dict[str, str]], Depends(_reading)]
         200: {"model": DatasetOut, "description": "The same upload is here already"},
         **problems(400, 413, 415, 422, 429, 507),
     },
-    openapi_extra=form_with_file(meta="JSON text: name, modality, text, label, strict."),
+    openapi_extra=form_with_file(meta=f"JSON text: {', '.join(DatasetMeta.model_fields)}."),
 )
 async def upload(
-    state: Graft, tenant: Tenant, form: Upload, response: Response, idempotency_key: IdempotencyKey = None
+    state: Graft, tenant: Fitter, form: Upload, response: Response, idempotency_key: IdempotencyKey = None
 ) -> DatasetOut:
-    """Upload a file of labelled items: CSV, TSV, JSON Lines or Parquet with a column of texts and one of labels.
+    """Upload a file of labelled items.
+
+    Texts: CSV, TSV, JSON Lines or Parquet with a column of texts and one of labels. Tables: the same formats, with the
+    `target` named. Vectors: .npz with the arrays `embedding` and `label`, or Parquet with a column of lists of numbers.
 
     Bad rows are listed by number and reason and left out; the upload is refused when more than a tenth is bad or a
     class vanishes, or, with `strict`, when any row is bad.
@@ -173,19 +151,19 @@ def hash_of(file: UploadFile) -> str:
 
 
 @router.get("", response_model=Page[DatasetOut], summary="List datasets", responses=problems(422))
-def list_datasets(state: Graft, tenant: Tenant, part: Part) -> Page[DatasetOut]:
+def list_datasets(state: Graft, tenant: Reader, part: Part) -> Page[DatasetOut]:
     """Datasets, newest first."""
     page = datasets.page(state.engine, tenant, limit=part.limit, after=part.after).map(DatasetOut.of)
     return Page(data=list(page.data), has_more=page.has_more)
 
 
 @router.get("/{dataset}", response_model=DatasetOut, summary="Show a dataset", responses=problems(404))
-def show(state: Graft, tenant: Tenant, dataset: str) -> DatasetOut:
+def show(state: Graft, tenant: Reader, dataset: str) -> DatasetOut:
     """One dataset."""
     return DatasetOut.of(datasets.get(state.engine, tenant, dataset))
 
 
 @router.delete("/{dataset}", status_code=204, summary="Delete a dataset", responses=problems(404, 409))
-def delete(state: Graft, tenant: Tenant, dataset: str) -> None:
+def delete(state: Graft, tenant: Fitter, dataset: str) -> None:
     """Delete a dataset and its items. Versions fitted on it stay, and still name it."""
     datasets.remove(state.engine, state.blobs, tenant, dataset)

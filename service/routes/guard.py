@@ -1,4 +1,4 @@
-"""What stands around every route: ids, who may call, errors as problems. Pure ASGI: streams stay streams."""
+"""What stands around every route: ids, who calls, errors as problems. Pure ASGI: streams stay streams."""
 
 import ipaddress
 import logging
@@ -30,24 +30,39 @@ from service.errors import (
     MethodNotAllowed,
     NotFound,
     NotReady,
+    Unauthorized,
     problem,
     status_of,
 )
+from service.routes.credentials import REFUSED, bearer, refuse_in_query
+from service.serving.keyring import ANYBODY, Keyring, Principal
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _logger = logging.getLogger(__name__)
 
 
-class Guard:
-    """Gives each request an id, and answers only those that come to and from this machine.
+OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+OPEN_FOLDER = "/static-offline-docs/"
+"""What needs no key: health, figures without content, and the API's description with its page."""
 
-    Without keys, whoever reaches the port can use the service; so it answers only connections to a loopback address,
-    under a host name that is allowed (a foreign page could rebind its own name to 127.0.0.1), and from pages of such a
-    host (a foreign page's form would be sent along otherwise).
+
+class Guard:
+    """Gives each request an id, and finds out who calls.
+
+    As long as there is no key, whoever reaches the port can use the service; so it answers only connections to a
+    loopback address, under a host name that is allowed (a foreign page could rebind its own name to 127.0.0.1), and
+    from pages of such a host (a foreign page's form would be sent along otherwise).
+
+    Once there is a key, every request outside `OPEN_PATHS` has to bring one, and address, Host and Origin do not matter
+    any more: unlike a cookie, a bearer token is never sent by a browser by itself, so a foreign page has nothing to
+    ride on, and a rebound name finds a door that is locked for it too.
+
+    The request's state then has `tenant`, `key` (its id, never its text) and `scopes`; see `service.routes.state`.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, *, allowed_hosts: tuple[str, ...], keys: Keyring) -> None:
         self._app = app
+        self._keys = keys
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,29 +80,61 @@ class Guard:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        refusal = self._refusal(scope, headers)
-        answer = self._app if refusal is None else render(refusal, request_id)
+        answer = self._app
+        try:
+            await self._let_in(scope, headers)
+        except InputError as refusal:
+            answer = render(refusal, request_id)
         await answer(scope, receive, with_id)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> GraftError | None:
+    async def _let_in(self, scope: Scope, headers: Headers) -> None:
+        """Note in the request's state who calls, or refuse the request."""
+        refuse_in_query(scope.get("query_string", b""))
+        if not self._keys.locked and "authorization" in headers:
+            await self._keys.look_again()  # the first key may have been made in another process in this very moment
+        if not self._keys.locked:
+            self._refuse_foreigners(scope, headers)
+            _note(scope, ANYBODY)
+        elif not _is_open(scope["path"]):
+            _note(scope, await self._owner(headers))
+
+    async def _owner(self, headers: Headers) -> Principal:
+        """Who has the key that the request comes with."""
+        text = bearer(headers)
+        owner = self._keys.principal(text)
+        if owner is None:
+            await self._keys.look_again()
+            owner = self._keys.principal(text)
+        if owner is None:
+            raise Unauthorized(REFUSED)
+        return owner
+
+    def _refuse_foreigners(self, scope: Scope, headers: Headers) -> None:
         address = (scope.get("server") or ("", None))[0]
         if not _loopback(address):
-            return HostRefused(
+            raise HostRefused(
                 f"The connection came in on {address}. This service has no keys yet and answers on loopback only; "
-                "start it with --host 127.0.0.1 and put something that authenticates in front of it."
+                "make one there: graft keys create --scopes admin."
             )
         host = _hostname(headers.get("host", ""))
         if host not in self._hosts:
-            return self._refused("Host", host)
+            raise self._refused("Host", host)
         origin = headers.get("origin")
         if origin is not None and _hostname(origin.partition("://")[2]) not in self._hosts:
-            return self._refused("Origin", origin)
-        return None
+            raise self._refused("Origin", origin)
 
     def _refused(self, header: str, seen: str) -> HostRefused:
         return HostRefused(
             f"The {header} is {seen[:100]!r}; allowed are {', '.join(sorted(self._hosts))} (GRAFT_ALLOWED_HOSTS)."
         )
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+
+
+def _note(scope: Scope, who: Principal) -> None:
+    scope["state"].update(tenant=who.tenant, key=who.key, scopes=who.scopes)
 
 
 def _hostname(host: str) -> str:
@@ -109,6 +156,8 @@ def render(error: GraftError, request_id: str) -> Response:
     """An error as a problem+json response."""
     status = status_of(error)
     headers = {"Retry-After": str(seconds)} if (seconds := _retry_after(error)) else {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return Response(orjson.dumps(problem(error, request_id)), status, headers, "application/problem+json")
 
 

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 
 from service.registry import jobs
 from service.routes.openapi import problems
-from service.routes.state import Graft, Part, State, Tenant
+from service.routes.state import Fitter, Graft, Part, Reader, State
 from service.schemas.answers import JobOut, Page
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -24,7 +24,7 @@ JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 @router.get("", response_model=Page[JobOut], summary="List jobs", responses=problems(422))
 def list_jobs(
     state: Graft,
-    tenant: Tenant,
+    tenant: Reader,
     part: Part,
     only: Annotated[JobState | None, Query(alias="state", description="Only jobs in this state.")] = None,
 ) -> Page[JobOut]:
@@ -34,13 +34,13 @@ def list_jobs(
 
 
 @router.get("/{job}", response_model=JobOut, summary="Show a job", responses=problems(404))
-async def show(state: Graft, tenant: Tenant, job: str) -> JobOut:
+async def show(state: Graft, tenant: Reader, job: str) -> JobOut:
     """One job. When it shows a version, that version is served by this process."""
     return JobOut.of(await current(state, tenant, job))
 
 
 @router.post("/{job}/cancel", status_code=202, response_model=JobOut, summary="Cancel", responses=problems(404, 409))
-def cancel(state: Graft, tenant: Tenant, job: str) -> JobOut:
+def cancel(state: Graft, tenant: Fitter, job: str) -> JobOut:
     """Stop a job: a queued one ends at once, a running one as soon as its fit has been stopped."""
     asked = jobs.ask_cancel(state.engine, tenant, job, state.clock())
     if asked.finished:
@@ -57,7 +57,7 @@ def cancel(state: Graft, tenant: Tenant, job: str) -> JobOut:
         **problems(404),
     },
 )
-async def events(state: Graft, tenant: Tenant, job: str) -> StreamingResponse:
+async def events(state: Graft, tenant: Reader, job: str) -> StreamingResponse:
     """Server-sent events: `progress` with the job on each change, and `end` with it when it has ended."""
     first = await current(state, tenant, job)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

@@ -1,20 +1,30 @@
 """The OpenAPI document: what FastAPI derives by itself, and the bodies that are read by `service/routes/body.py`."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, TypeAdapter
+from starlette.routing import BaseRoute
 
 from adapters.methods import METHODS, AnyMethod
+from service.routes.state import Needs
 from service.schemas.answers import ProblemOut
+from service.schemas.keys import KeyRequest
 from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, PredictRequest
 
+SCHEME = "key"
 REFERENCE = "#/components/schemas/{model}"
-BODIES: tuple[type[BaseModel], ...] = (AdaptRequest, AdaptForm, AliasRequest, PredictRequest)
+BODIES: tuple[type[BaseModel], ...] = (AdaptRequest, AdaptForm, AliasRequest, PredictRequest, KeyRequest)
 
 DESCRIPTION = """Upload a few labelled items, fit a head on a frozen backbone in seconds, predict.
+
+Where there are keys, each call under `/v1` brings one as a bearer token: `Authorization: Bearer <key>`. What a key
+needs is told with each call: `predict`, `read`, `fit` (which includes `read`) or `admin` (which includes everything).
 
 Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`. Every answer carries `X-Request-Id`."""
 
@@ -23,7 +33,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problem answers of a route, and those that every route may give."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": _ref(ProblemOut)}}
-        for status in sorted({*statuses, 403, 422, 500, 503})
+        for status in sorted({*statuses, 401, 403, 422, 500, 503})
     }
 
 
@@ -56,9 +66,10 @@ def form_with_file(**fields: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-def document(app: FastAPI, version: str) -> dict[str, Any]:
-    """The whole document."""
-    made = get_openapi(title="Graft", version=version, description=DESCRIPTION, routes=app.routes)
+def document(app: FastAPI, version: str, bare: Sequence[BaseRoute] = ()) -> dict[str, Any]:
+    """The whole document; `bare` describes routes that the application serves without FastAPI."""
+    routes = [*app.routes, *bare]
+    made = get_openapi(title="Graft", version=version, description=DESCRIPTION, routes=routes)
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
     models: tuple[type[BaseModel], ...] = (*BODIES, ProblemOut)
     for model in models:
@@ -68,7 +79,28 @@ def document(app: FastAPI, version: str) -> dict[str, Any]:
         {"type": "string", "enum": sorted(METHODS)},
         {"$ref": REFERENCE.format(model="Method")},
     ]
+    made["components"]["securitySchemes"] = {SCHEME: {"type": "http", "scheme": "bearer"}}
+    for route in iter_route_contexts(routes):
+        dependant = getattr(route, "dependant", None)
+        if dependant is not None and (scope := scope_of(dependant)) is not None:
+            for method in route.methods or ():
+                lock(made, str(route.path_format), method, scope)
     return made
+
+
+def scope_of(dependant: Dependant) -> str | None:
+    """The scope that a route asks for; None where it needs no key."""
+    if isinstance(dependant.call, Needs):
+        return dependant.call.scope
+    return next((scope for inner in dependant.dependencies if (scope := scope_of(inner))), None)
+
+
+def lock(made: dict[str, Any], path: str, method: str, scope: str) -> None:
+    """Say of an operation that it needs a key, and with which scope; one that is not described is left out."""
+    operation = made["paths"].get(path, {}).get(method.lower())
+    if operation is not None:
+        operation["security"] = [{SCHEME: []}]
+        operation["description"] = f"{operation.get('description', '')}\n\nNeeds the scope `{scope}`.".strip()
 
 
 def _add(schemas: dict[str, Any], name: str, schema: dict[str, Any]) -> None:

@@ -81,11 +81,27 @@ class BackboneOut(_Answer):
         )
 
 
-class Columns(_Answer):
-    """Columns that the items came from."""
+class ColumnOut(_Answer):
+    """A column of a table, as predictions expect it."""
 
-    text: str
-    label: str
+    name: str
+    kind: Literal["number", "boolean", "date", "category"]
+    low: float | str | None
+    high: float | str | None
+    """Range that was seen; dates as ISO 8601."""
+    categories: list[str]
+    """Those that are known, the commonest first."""
+    missing: int
+    """Rows without a value."""
+    examples: list[Any]
+
+
+class TargetOut(_Answer):
+    """The numbers that a regression learns."""
+
+    low: float
+    high: float
+    mean: float
 
 
 class DatasetOut(_Answer):
@@ -95,12 +111,20 @@ class DatasetOut(_Answer):
     name: str
     modality: str
     items: int
+    task: Literal["classification", "regression"] = "classification"
     classes: dict[str, int]
-    """Items of each class."""
+    """Items of each class; none for a regression."""
+    target: TargetOut | None = None
+    """Of a regression."""
     sha256: str
     size_bytes: int
     format: str
-    columns: Columns
+    columns: dict[str, str]
+    """Column of each role: `text` and `label`, `target`, or `embedding` and `label`."""
+    schema_: list[ColumnOut] = Field(default=[], serialization_alias="schema", validation_alias="schema")
+    """Columns of a table."""
+    width: int | None = None
+    """Length of the vectors."""
     quality: dict[str, Any]
     """What was noticed: duplicates, conflicts, the smallest class, notes."""
     problems: list[RowProblem]
@@ -181,11 +205,20 @@ class VersionOut(_Answer):
     adapter: str
     version: int
     ref: str
-    backbone: BackboneRef
+    modality: Literal["text", "vector", "table"]
+    task: Literal["classification", "regression"]
+    backbone: BackboneRef | None
+    """None for vectors and tables."""
     tap: str
+    width: int
+    """Length of the embedding; of a row as it is encoded."""
     kind: str
     method: dict[str, Any]
     classes: list[str]
+    columns: list[ColumnOut]
+    """What a row is expected to have."""
+    long: Literal["truncate", "chunk"]
+    """What becomes of long texts."""
     temperature: float
     calibrated: bool
     dataset: str
@@ -193,7 +226,9 @@ class VersionOut(_Answer):
     seed: int
     created_at: str
     metrics: dict[str, Any]
-    """Cross-validated: accuracy with its 95% interval, macro-F1, log loss, expected calibration error."""
+    """Cross-validated; null where a figure has no meaning. Classification: accuracy with its 95% interval, macro-F1,
+    log loss, expected calibration error, balanced accuracy, and of two classes ROC AUC and average precision of the
+    rarer one. Regression: R², root mean squared error, mean absolute error."""
     aliases: list[str]
     live: bool
     """A bare name means this version now."""
@@ -217,11 +252,16 @@ class VersionOut(_Answer):
             adapter=adapter.name,
             version=number,
             ref=f"{adapter.name}:{number}",
-            backbone=BackboneRef(id=manifest.backbone, digest=manifest.backbone_digest),
+            modality=manifest.modality,
+            task=manifest.task,
+            backbone=BackboneRef(id=manifest.backbone, digest=manifest.backbone_digest) if manifest.backbone else None,
             tap=manifest.tap,
+            width=manifest.width,
             kind=manifest.kind,
             method=manifest.method,
             classes=list(manifest.classes),
+            columns=[ColumnOut.model_validate(column) for column in manifest.columns],
+            long=manifest.long,
             temperature=manifest.temperature,
             calibrated=manifest.calibrated,
             dataset=manifest.dataset,
@@ -245,7 +285,7 @@ class AdapterSummary(_Answer):
     latest: int
     live: int
     aliases: dict[str, int]
-    backbone: str
+    backbone: str | None
     created_at: str
     updated_at: str
 
@@ -259,7 +299,7 @@ class AdapterSummary(_Answer):
             latest=aliases[registry.LATEST],
             live=aliases[registry.LIVE],
             aliases=aliases,
-            backbone=adapter.versions[aliases[registry.LIVE]].manifest.backbone,
+            backbone=adapter.versions[aliases[registry.LIVE]].manifest.backbone or None,
             created_at=iso(adapter.created_at),
             updated_at=iso(adapter.updated_at),
         )
@@ -311,16 +351,38 @@ class Prediction(_Answer):
     """The input was longer than the backbone takes, and its end was left out."""
 
 
+class Estimate(_Answer):
+    """The answer to one input of a regression."""
+
+    id: str
+    value: float
+    """In the unit of the target."""
+    truncated: bool = False
+
+
+class Warned(_Answer):
+    """Something odd about the inputs, which were answered all the same."""
+
+    detail: str
+    column: str | None = None
+    inputs: list[int] = []
+    """The first few that it is about, from 0."""
+    count: int | None = None
+    """All of them."""
+
+
 class PredictOut(_Answer):
     """The answer to a call."""
 
     adapter: str
     """The version that answered, `name:number`."""
-    backbone: str
+    backbone: str | None
     request_id: str
-    calibrated: bool
-    """False where there were too few examples to measure how sure the answers are."""
-    predictions: list[Prediction]
+    calibrated: bool | None
+    """False where there were too few examples to measure how sure the answers are; null for a regression."""
+    predictions: list[Prediction | Estimate]
+    warnings: list[Warned] = []
+    """Left out where there are none."""
 
 
 class ReadyOut(_Answer):

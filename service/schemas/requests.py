@@ -2,9 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from service.serving.references import NAME
+from service.uploads.items import Reading
 
 Name = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 
@@ -13,15 +15,42 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class _Reading(_Request):
-    """How to read a file of labelled texts."""
+Kinds = Annotated[dict[str, Literal["number", "boolean", "date", "category", "ignore"]], Field(max_length=1_000)]
 
+
+def _json(value: object) -> object:
+    """A form has nothing but texts: an object comes as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg}") from None
+
+
+class _Reading(_Request):
+    """How to read a file of labelled items."""
+
+    modality: Literal["text", "table", "vector"] | None = None
+    """What the items are: texts, rows of a table, or embeddings of your own. Guessed when left out: a `target` means a
+    table, a NumPy file or a Parquet column of lists of numbers means vectors, and anything else texts."""
     text: str | None = None
     """Column of the texts; guessed when left out."""
     label: str | None = None
     """Column of the labels; guessed when left out."""
+    target: str | None = None
+    """Column that is to be predicted, of a table."""
+    task: Literal["classification", "regression"] | None = None
+    """Whether classes or numbers are learned; by the target's values when left out."""
+    columns: Annotated[Kinds, BeforeValidator(_json)] = Field(default_factory=dict)
+    """What columns of a table are, where the guess is wrong: number, boolean, date, category, or ignore."""
     strict: bool = False
     """Refuse the upload if any row is bad, instead of leaving bad rows out."""
+
+    def reading(self) -> Reading:
+        """The same for `service.uploads`."""
+        names = ("modality", "text", "label", "target", "task", "columns", "strict")
+        return Reading(**{name: getattr(self, name) for name in names})
 
 
 class DatasetMeta(_Reading):
@@ -29,8 +58,6 @@ class DatasetMeta(_Reading):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     """What to call it; the file's name otherwise."""
-    modality: Literal["text"] = "text"
-    """What the items are."""
 
 
 class _Fitting(_Request):
@@ -39,7 +66,10 @@ class _Fitting(_Request):
     name: Name
     """Name of the adapter; a new name makes a new adapter, a known one a new version."""
     backbone: str | None = None
-    """Name of a hosted backbone; the service's first one otherwise."""
+    """Name of a hosted backbone; the service's first one otherwise. Tables and vectors have none."""
+    long: Literal["truncate", "chunk"] | None = None
+    """What becomes of texts that are longer than the backbone takes: their end is left out (`truncate`, the default),
+    or all of their parts are embedded and averaged (`chunk`). Predictions do the same."""
     max_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Time that the fit may take, in seconds; 60 when left out. The operator sets the most."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -74,7 +104,10 @@ class AliasRequest(_Request):
 class PredictRequest(_Request):
     """What to predict (POST /v1/adapters/{ref}/predict)."""
 
-    inputs: list[str] = Field(min_length=1)
-    """Texts, 1 to 1,000."""
+    inputs: list[Any] = Field(min_length=1)
+    """1 to 1,000 inputs of the adapter's modality: texts, `{"embedding": [...]}`, or objects of columns."""
     top_k: int = Field(3, ge=1, le=100_000)
     """Most labels listed an input."""
+    long: Literal["truncate", "chunk"] | None = None
+    """What becomes of texts that are longer than the backbone takes: their end is left out (`truncate`), or all parts
+    are embedded and averaged (`chunk`). As the adapter was fitted when left out."""

@@ -10,7 +10,7 @@ from models.catalog import catalog
 from models.errors import BackboneUnknown
 from models.hosted import hosted, open_backbone
 from service.errors import NotReady
-from service.serving.encoder import Encoder
+from service.serving.encoder import Encoder, Watcher
 
 POLL_S = 0.25
 RETRY_S = 5.0
@@ -30,7 +30,9 @@ class Standing:
 class Backbones:
     """Encoders of the hosted backbones, by digest."""
 
-    def __init__(self, names: tuple[str, ...], folder: Path, *, threads: int, max_waiting: int) -> None:
+    def __init__(
+        self, names: tuple[str, ...], folder: Path, *, threads: int, max_waiting: int, watcher: Watcher | None = None
+    ) -> None:
         known = catalog()
         for name in names:
             if name not in known:
@@ -39,6 +41,7 @@ class Backbones:
         self._folder = folder
         self._threads = threads
         self._max_waiting = max_waiting
+        self._watcher = watcher
         self._encoders: dict[str, Encoder] = {}
         self._cards: dict[str, Card] = {}
         self._opening = asyncio.Lock()
@@ -49,6 +52,11 @@ class Backbones:
             Standing(name, self._cards.get(name), "ready" if name in self._cards else "preparing")
             for name in sorted(self.names)
         ]
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait for any of them."""
+        return sum(encoder.waiting for encoder in self._encoders.values())
 
     def waiting_for(self) -> list[str]:
         """Names of the backbones that are not ready."""
@@ -108,4 +116,4 @@ class Backbones:
         async with self._opening:
             if digest not in self._encoders:
                 backbone = await asyncio.to_thread(open_backbone, self._folder, digest, threads=self._threads)
-                self._encoders[digest] = Encoder(backbone, max_waiting=self._max_waiting)
+                self._encoders[digest] = Encoder(backbone, max_waiting=self._max_waiting, watcher=self._watcher)

@@ -1,19 +1,24 @@
-"""From a call's texts to its answer: resolve, embed with everybody else's, score with the adapter's own head."""
+"""From a call's inputs to its answer: resolve, bring to the tap, score with the adapter's own head."""
 
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
+from adapters.base import F32
+from adapters.columns import Rows
 from models.errors import Problem
+from models.long import Long
 from service.errors import BodyInvalid
 from service.ids import new_id
 from service.serving.backbones import Backbones
 from service.serving.directory import Directory, Served
-from service.serving.heads import F32
+from service.serving.graphs import GraphHead
 from service.serving.references import Reference
+from service.serving.taps import Doubts, Tapped, Taps
 
 DIGITS = 7
 """Digits of a probability on the wire; float32 has no more to say."""
@@ -22,8 +27,24 @@ DIGITS = 7
 INLINE_SCORES = 10_000
 """Up to this many scores are sorted where they are, in some milliseconds; more go to a thread."""
 
+INLINE_ROWS = 100
+"""Up to this many rows of a table are scored where they are, in some milliseconds; more go to a thread."""
+
 MAX_LISTED = 100_000
 """Most labels listed in one answer, over all inputs: some 3 MB."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers to some inputs.
+
+    Attributes:
+        predictions: One object an input, as it goes over the wire.
+        warnings: What the caller should know; empty where all is well.
+    """
+
+    predictions: list[dict[str, Any]]
+    warnings: Doubts
 
 
 class Predictor:
@@ -31,16 +52,27 @@ class Predictor:
 
     def __init__(self, directory: Directory, backbones: Backbones) -> None:
         self._directory = directory
-        self._backbones = backbones
+        self._taps = Taps(backbones)
 
-    async def predict(self, tenant: str, reference: Reference, texts: Sequence[str], top_k: int) -> dict[str, Any]:
-        """Predict labels.
+    async def serve(self, tenant: str, reference: Reference) -> Served:
+        """The version that answers; an alias is followed here, once a call.
+
+        Raises:
+            NotFound: There is no such adapter, alias or version.
+        """
+        return await self._directory.serve(tenant, reference)
+
+    async def predict(
+        self, tenant: str, reference: Reference, inputs: Sequence[Any], top_k: int, long: Long | None = None
+    ) -> dict[str, Any]:
+        """Predict labels or values.
 
         Args:
             tenant: Whose adapter.
             reference: Which adapter; an alias is followed once, so that one call is one version.
-            texts: 1 or more inputs.
+            inputs: 1 or more inputs, of the adapter's modality.
             top_k: Most labels listed an input.
+            long: What becomes of texts that are too long; as the adapter was fitted where None.
 
         Returns:
             The answer as it goes over the wire, but for the request's id.
@@ -49,26 +81,52 @@ class Predictor:
             NotFound: There is no such adapter, alias or version.
             NotReady: Its backbone is still being prepared.
             Busy: Too much waits already.
-            BodyInvalid: The answer would list more labels than `MAX_LISTED`.
+            BodyInvalid: The answer would list more labels than `MAX_LISTED`, or an input is not of the modality.
             WrongInput: An input is not what the backbone takes.
         """
-        served = await self._directory.serve(tenant, reference)
-        top_k = min(top_k, len(served.manifest.classes))
-        _check_size(len(texts), top_k)
-        encoder = await self._backbones.encoder(served.manifest.backbone, served.manifest.backbone_digest)
-        z, truncated = await encoder.embed(texts)
-        if len(texts) * len(served.manifest.classes) <= INLINE_SCORES:
-            return _answer(served, z, truncated, top_k)
-        return await asyncio.to_thread(_answer, served, z, truncated, top_k)
+        served = await self.serve(tenant, reference)
+        answers = await self.answer(served, inputs, top_k, long)
+        return envelope(served, answers)
+
+    async def answer(self, served: Served, inputs: Sequence[Any], top_k: int, long: Long | None) -> Answers:
+        """The answers of one version; see `predict`."""
+        top_k = min(top_k, len(served.facts.classes))
+        _check_size(len(inputs), top_k)
+        tapped = await self._taps.bring(served.facts, inputs, long)
+        rows = isinstance(tapped.at, Rows)
+        small = len(inputs) <= INLINE_ROWS if rows else len(inputs) * len(served.facts.classes) <= INLINE_SCORES
+        if small:
+            return _answers(served, tapped, top_k)
+        return await asyncio.to_thread(_answers, served, tapped, top_k)
 
 
-def _answer(served: Served, z: F32, truncated: Sequence[bool], top_k: int) -> dict[str, Any]:
-    return {
-        "adapter": f"{served.manifest.name}:{served.manifest.number}",
-        "backbone": served.manifest.backbone,
-        "calibrated": served.manifest.calibrated,
-        "predictions": _predictions(served, served.head.probabilities(z), truncated, top_k),
+def envelope(served: Served, answers: Answers) -> dict[str, Any]:
+    """An answer as it goes over the wire, but for the request's id."""
+    facts = served.facts
+    answer: dict[str, Any] = {
+        "adapter": f"{facts.name}:{facts.number}",
+        "backbone": facts.backbone or None,
+        "calibrated": facts.calibrated if facts.classes else None,
+        "predictions": answers.predictions,
     }
+    return answer | {"warnings": answers.warnings} if answers.warnings else answer
+
+
+def _answers(served: Served, tapped: Tapped, top_k: int) -> Answers:
+    outputs = _outputs(served, tapped.at)
+    if served.facts.classes:
+        predictions = _labels(served.facts.classes, outputs, tapped.cut, top_k)
+    else:
+        predictions = _values(outputs, tapped.cut)
+    return Answers(predictions, tapped.warnings)
+
+
+def _outputs(served: Served, at: F32 | Rows) -> F32:
+    """(n, k) probabilities of a classification, (n, 1) values of a regression."""
+    if isinstance(served.head, GraphHead):
+        return served.head.run(cast(Rows, at))
+    score = served.head.probabilities if served.facts.classes else served.head.scores
+    return score(cast(F32, at))
 
 
 def _check_size(inputs: int, top_k: int) -> None:
@@ -80,14 +138,21 @@ def _check_size(inputs: int, top_k: int) -> None:
         )
 
 
-def _predictions(served: Served, probabilities: F32, truncated: Sequence[bool], top_k: int) -> list[dict[str, Any]]:
-    classes = served.manifest.classes
+def _labels(classes: Sequence[str], probabilities: F32, cut: frozenset[int], top_k: int) -> list[dict[str, Any]]:
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-    best = np.take_along_axis(probabilities, order, axis=1)
+    best = probabilities[np.arange(len(order))[:, None], order]
     now_s = time.time()
     answers = []
-    for indexes, values, cut in zip(order.tolist(), best.tolist(), truncated, strict=True):
+    for place, (indexes, values) in enumerate(zip(order.tolist(), best.tolist(), strict=True)):
         top = [[classes[i], round(p, DIGITS)] for i, p in zip(indexes, values, strict=True)]
         answer = {"id": new_id("pr", now_s), "label": top[0][0], "probability": top[0][1], "top": top}
-        answers.append({**answer, "truncated": True} if cut else answer)
+        answers.append({**answer, "truncated": True} if place in cut else answer)
+    return answers
+
+
+def _values(values: F32, cut: frozenset[int]) -> list[dict[str, Any]]:
+    now_s = time.time()
+    answers: list[dict[str, Any]] = [{"id": new_id("pr", now_s), "value": value} for value in values[:, 0].tolist()]
+    for place in cut:
+        answers[place]["truncated"] = True
     return answers

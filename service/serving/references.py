@@ -1,10 +1,11 @@
 """How an adapter is named in a call: ``name`` (its live version), ``name@alias``, ``name:3``."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.errors import BodyInvalid, NotFound
-from service.registry.adapters import LIVE, Adapter, Version
+from service.registry.adapters import LIVE
 
 NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 """What names of adapters and aliases look like: they stand in URLs, file names and references."""
@@ -20,22 +21,24 @@ class Reference:
     alias: str
     number: int | None
 
-    def pick(self, adapter: Adapter) -> tuple[int, Version]:
-        """The version of an adapter that the reference names now.
+    def pick(self, aliases: Mapping[str, int], numbers: Sequence[int]) -> int:
+        """The number of the version that the reference names now.
+
+        Args:
+            aliases: Of the adapter: the version that each points to.
+            numbers: Of the versions that there are.
 
         Raises:
             NotFound: The adapter has no such alias or version.
         """
-        number = self.number
+        number = self.number or aliases.get(self.alias)
         if number is None:
-            if self.alias not in adapter.aliases:
-                there = ", ".join(sorted(adapter.aliases))
-                raise NotFound(f"Adapter {self.name!r} has no alias {self.alias!r}; it has {there}.")
-            number = adapter.aliases[self.alias].version
-        if number not in adapter.versions:
-            there = ", ".join(map(str, adapter.versions))
+            there = ", ".join(sorted(aliases))
+            raise NotFound(f"Adapter {self.name!r} has no alias {self.alias!r}; it has {there}.")
+        if number not in numbers:
+            there = ", ".join(map(str, numbers))
             raise NotFound(f"Adapter {self.name!r} has no version {number}; it has {there}.")
-        return number, adapter.versions[number]
+        return number
 
 
 def parse(text: str) -> Reference:

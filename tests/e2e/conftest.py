@@ -32,6 +32,7 @@ class Server:
         self.home = home
         self.backbones = backbones
         self.command = command
+        self.environment: dict[str, str] = {}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -41,7 +42,7 @@ class Server:
 
     def start(self, timeout_s: float = 120) -> "Server":
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GRAFT_")}
-        environment |= {"GRAFT_HOME": str(self.home), "GRAFT_BACKBONES": self.backbones}
+        environment |= {"GRAFT_HOME": str(self.home), "GRAFT_BACKBONES": self.backbones} | self.environment
         port = str(self.port)
         arguments = {
             "graft": ["-m", "graft.cli", "serve", "--port", port],

@@ -51,6 +51,10 @@ DATASET = {
 BACKBONE = {"id": "minilm-l6", "modality": "text", "taps": {"pooled": [384]}, "state": "ready", "max_tokens": 256}
 
 
+KEY = {"id": "0123456789ab", "tenant": "acme", "name": "laptop", "scopes": ["predict", "fit"], "revoked_at": None}
+KEY_TEXT = "graft_0123456789ab_" + "s" * 52
+
+
 def sse(*events: tuple[str, dict[str, Any]]) -> bytes:
     """A stream of server-sent events."""
     return b": keep-alive\n\n" + b"".join(f"event: {n}\ndata: {json.dumps(d)}\n\n".encode() for n, d in events)
@@ -93,6 +97,7 @@ class FakeGraft:
             ("GET", "/v1/datasets"): page(DATASET),
             ("GET", "/v1/datasets/ds_1"): DATASET,
             ("GET", "/v1/jobs"): page(DONE),
+            ("GET", "/v1/keys"): page(KEY),
             ("GET", "/v1/jobs/job_1"): self.job,
             ("GET", "/v1/adapters"): page(ADAPTER | {"versions": 1}),
             ("GET", "/v1/adapters/intents"): ADAPTER | {"versions": [VERSION]},
@@ -108,6 +113,8 @@ class FakeGraft:
                 return httpx.Response(200, content=b"\x08\x08onnx")
             case "POST", "/v1/datasets":
                 return httpx.Response(201, json=DATASET)
+            case "POST", "/v1/keys":
+                return httpx.Response(201, json=KEY | {"key": KEY_TEXT})
             case "POST", "/v1/adapters":
                 return httpx.Response(202, json=QUEUED, headers={"location": "/v1/jobs/job_1"})
             case "POST", "/v1/jobs/job_1/cancel":
@@ -116,7 +123,7 @@ class FakeGraft:
                 return httpx.Response(
                     200, json={"adapter": "intents", "alias": "live", "version": 3}, headers={"etag": '"e3"'}
                 )
-            case "DELETE", "/v1/datasets/ds_1" | "/v1/adapters/intents/versions/3":
+            case "DELETE", "/v1/datasets/ds_1" | "/v1/adapters/intents/versions/3" | "/v1/keys/0123456789ab":
                 return httpx.Response(204)
             case "POST", "/v1/adapters/intents/predict" | "/v1/adapters/intents:3/predict":
                 return httpx.Response(200, json=predictions(json.loads(request.content)))
@@ -172,4 +179,5 @@ def messages() -> dict[str, Any]:
     return {
         "queued": QUEUED, "running": RUNNING, "done": DONE, "failed": FAILED, "version": VERSION, "problem": PROBLEM,
         "dataset": DATASET, "adapter": ADAPTER, "sse": sse, "form": form, "refusal": refusal, "page": page,
+        "key": KEY_TEXT,
     }  # fmt: skip

@@ -151,6 +151,25 @@ def test_the_key_is_sent_as_a_bearer_token(fake):
     assert fake.requests[0].headers["authorization"] == "Bearer s3cret"
 
 
+def test_the_key_comes_from_the_argument_then_the_environment(fake, monkeypatch):
+    monkeypatch.setenv("GRAFT_KEY", " from-env\n")
+    for given in (None, "given"):
+        with Client("http://graft.test", key=given, transport=httpx.MockTransport(fake)) as client:
+            client.backbones.list()
+    monkeypatch.delenv("GRAFT_KEY")
+    with Client("http://graft.test", transport=httpx.MockTransport(fake)) as client:
+        client.backbones.list()
+    seen = [request.headers.get("authorization") for request in fake.requests]
+    assert seen == ["Bearer from-env", "Bearer given", None]
+
+
+@pytest.mark.parametrize("key", ["two words", "two\nlines", "schlüssel", "tab\tbed"])
+def test_a_key_that_can_be_none_is_refused_and_not_shown(key):
+    with pytest.raises(ValueError, match="GRAFT_KEY") as caught:
+        Client(key=key)
+    assert key not in str(caught.value)
+
+
 def test_a_proxy_of_the_environment_is_not_asked_for_loopback(monkeypatch):
     seen = SimpleNamespace(trust=[])
     original = httpx.Client.__init__

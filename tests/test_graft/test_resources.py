@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from graft import NotFound
+from graft import Forbidden, NotFound, Unauthorized, Unreachable
 from graft._resources import split
 
 
@@ -105,6 +105,43 @@ def test_only_a_numbered_version_is_deleted(client, fake):
 def test_report_and_onnx(client):
     assert client.adapters.report("intents:3")["accuracy"] == 0.91
     assert client.adapters.onnx("intents:3") == b"\x08\x08onnx"
+
+
+def test_a_key_is_shown_once_and_never_by_accident(client, fake, messages):
+    made = client.keys.create(["predict", "fit"], tenant="acme", name="laptop")
+    assert json.loads(fake.requests[0].content) == {"scopes": ["predict", "fit"], "name": "laptop", "tenant": "acme"}
+    assert (made.key, made.scopes, made.revoked_at) == (messages["key"], ("predict", "fit"), None)
+    assert "sss" not in repr(made)
+    client.keys.create(["admin"])
+    assert json.loads(fake.requests[1].content) == {"scopes": ["admin"], "name": ""}
+
+
+def test_making_a_key_is_not_repeated_once_it_may_have_been_made(client, fake):
+    fake.refusals = [httpx.ReadError("broke")]
+    with pytest.raises(Unreachable):
+        client.keys.create(["admin"])
+    assert len(fake.requests) == 1
+
+
+def test_keys_are_listed_for_a_tenant_or_all(client, fake):
+    (key,) = client.keys.list(tenant="acme")
+    assert (key.id, key.key) == ("0123456789ab", None)
+    client.keys.list()
+    assert [r.url.params.get("tenant") for r in fake.requests] == ["acme", None]
+
+
+@pytest.mark.parametrize("given", ["0123456789ab", "graft_0123456789ab_" + "s" * 52])
+def test_no_more_of_a_key_than_its_id_stands_in_a_url(client, fake, given):
+    client.keys.revoke(given)
+    assert (fake.requests[0].method, fake.requests[0].url.path) == ("DELETE", "/v1/keys/0123456789ab")
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, Unauthorized), (403, Forbidden), (404, NotFound)])
+def test_refusals_of_keys_have_errors_of_their_own(client, fake, messages, status, error):
+    fake.refusals = [messages["refusal"](status, code="x", detail="Send a key.")]
+    with pytest.raises(error, match="Send a key") as caught:
+        client.jobs.list()
+    assert (type(caught.value), caught.value.status) == (error, status)
 
 
 def test_names_are_one_segment_of_the_path(client, fake):

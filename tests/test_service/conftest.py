@@ -1,6 +1,7 @@
 """The whole HTTP process without BentoML, on the fake backbone, with a worker in a thread of the same process.
 
-`client` is the application as a caller sees it. `hold` makes fits wait, so that a test can look at a job under way.
+`client` is the application as a caller sees it; `locked` is the same with keys for two tenants. `hold` makes fits wait,
+so that a test can look at a job under way.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.heads import AffineHead, tables_bytes
 from adapters.manifest import FileEntry, Manifest
@@ -28,13 +30,12 @@ from service.jobs.adapting import Adapting
 from service.jobs.child import failure
 from service.jobs.fit import Fitting, Order
 from service.jobs.fitter import Failed, Fitter, Stopped
-from service.registry import jobs, publishing
+from service.registry import jobs, keys, publishing
 from service.registry.datasets import Dataset
-from service.routes.guard import Guard
 from service.routes.state import State
 from service.settings import Settings
 from service.store.blobs import Blobs
-from service.wiring import create_api, prepare, running
+from service.wiring import create_api, enclosed, prepare, running
 
 WORDS = {
     "refund": ["money back please", "refund my order", "i want my money back", "return the payment to me"],
@@ -154,8 +155,12 @@ class Service:
 def service(settings: Settings, hold: threading.Event) -> Iterator[Service]:
     prepare(settings)
     api = create_api()
-    guarded = Guard(api, allowed_hosts=settings.allowed_hosts)
-    with TestClient(guarded, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+    opened: list[ASGIApp] = []
+
+    async def door(scope: Scope, receive: Receive, send: Send) -> None:
+        await (opened[0] if opened else api)(scope, receive, send)
+
+    with TestClient(door, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         portal = client.portal
         assert portal is not None
         with portal.wrap_async_context_manager(running(settings)) as state:
@@ -164,6 +169,7 @@ def service(settings: Settings, hold: threading.Event) -> Iterator[Service]:
             queue = InlineQueue(adapting)
             state.queue.close()
             api.state.graft = dataclasses.replace(state, queue=queue)
+            opened.append(enclosed(api))
             portal.call(_ready, state)
             yield Service(client, api.state.graft, queue)
             hold.set()
@@ -179,6 +185,49 @@ async def _ready(state: State) -> None:
 @pytest.fixture
 def client(service: Service) -> TestClient:
     return service.client
+
+
+class Locked:
+    """A service that has keys.
+
+    Attributes:
+        nobody: A caller without a key.
+        operator: A caller with an admin key of tenant `default`.
+        acme, globex: Callers with an admin key of a tenant of their own.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.state = service.state
+        self.nobody = service
+        self.operator = self.caller(keys.OPERATOR, keys.ADMIN)
+        self.acme = self.caller("acme", keys.ADMIN)
+        self.globex = self.caller("globex", keys.ADMIN)
+
+    def text(self, tenant: str, *scopes: str) -> str:
+        """The text of a new key."""
+        key, text = self.state.keys.mint(tenant, "", scopes, time.time())
+        keys.add(self.state.engine, key, bootstrap=False)
+        self.state.keys.refresh()
+        return text
+
+    def caller(self, tenant: str, *scopes: str) -> Service:
+        """Somebody with a new key."""
+        return self.holder(self.text(tenant, *scopes))
+
+    def holder(self, text: str) -> Service:
+        """Somebody with a key of this text."""
+        whole = self._service.client
+        client = TestClient(
+            whole.app, str(whole.base_url), headers={"Authorization": f"Bearer {text}"}, raise_server_exceptions=False
+        )
+        client.portal = whole.portal  # the same event loop, so the same batches and locks
+        return Service(client, self.state, self._service.queue)
+
+
+@pytest.fixture
+def locked(service: Service) -> Locked:
+    return Locked(service)
 
 
 @pytest.fixture(scope="session")

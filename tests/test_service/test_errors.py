@@ -20,6 +20,8 @@ CONCRETE = [kind for kind in KINDS if kind is not GraftError]
 MEANT_BY_ANCESTOR = {
     "MethodUnknown": 422,
     "ParameterInvalid": 422,
+    "TargetOutOfRange": 422,
+    "TaskUnsupported": 422,
     "WeightsCorrupt": 500,
     "ExportFailed": 500,
     "ExportMismatch": 500,

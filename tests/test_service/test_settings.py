@@ -5,6 +5,7 @@ import os
 import pytest
 from pydantic import ValidationError
 
+from service.cores import available_cores
 from service.settings import Settings, SettingsUnknown
 
 
@@ -36,7 +37,7 @@ def test_a_known_name_with_something_behind_it_is_unknown(monkeypatch):
 
 def test_an_unknown_variable_like_no_other_lists_what_is_known(monkeypatch):
     monkeypatch.setenv("GRAFT_ZZZZZZZZ", "7")
-    with pytest.raises(SettingsUnknown, match="known are GRAFT_ALLOWED_HOSTS, GRAFT_BACKBONES"):
+    with pytest.raises(SettingsUnknown, match="known are GRAFT_ALLOWED_HOSTS, GRAFT_API_PROCESSES"):
         Settings.from_environment()
 
 
@@ -82,4 +83,27 @@ def test_threads_are_the_number_given_or_every_core():
     given = Settings(encoder_threads=3, fit_threads=5)
     assert (given.threads_for_encoding, given.threads_for_fitting) == (3, 5)
     every = Settings()
-    assert every.threads_for_encoding == every.threads_for_fitting == os.cpu_count()
+    assert (every.processes, every.threads_for_encoding) == (available_cores(), 1)
+    assert every.threads_for_fitting == available_cores()
+    assert Settings(api_processes=1).threads_for_encoding == available_cores()
+    assert Settings(api_processes=100).threads_for_encoding == 1
+
+
+@pytest.mark.parametrize("name", ["GRAFT_BOOTSTRAP_KEY", "GRAFT_KEY_PEPPER"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("hunter2", "7 characters"), ("", "0 characters"), ("s3cret" * 6 + "\n", "line breaks"), ("ü" * 40, "ASCII")],
+)
+def test_a_weak_secret_stops_the_start_and_is_not_shown(monkeypatch, name, value, why):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=why) as caught:
+        Settings.from_environment()
+    assert name.removeprefix("GRAFT_").lower() in str(caught.value)
+    assert not value.strip() or value.strip() not in str(caught.value)
+
+
+def test_secrets_are_shown_nowhere(monkeypatch):
+    monkeypatch.setenv("GRAFT_BOOTSTRAP_KEY", "b0otstrap" * 4)
+    settings = Settings.from_environment()
+    assert settings.bootstrap_key.get_secret_value() == "b0otstrap" * 4
+    assert "b0otstrap" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"

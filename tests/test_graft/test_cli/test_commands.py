@@ -26,6 +26,9 @@ COMMANDS = [
     ("jobs", "watch", "job_1"),
     ("jobs", "cancel", "job_1"),
     ("backbones", "list"),
+    ("keys", "create", "--scopes", "predict,fit", "--tenant", "acme"),
+    ("keys", "list"),
+    ("keys", "revoke", "0123456789ab", "--yes"),
     ("predict", "intents", "where is my card"),
     ("predict", "intents", "TEXTS", "-o", "OUT.csv"),
 ]
@@ -104,6 +107,8 @@ def test_a_job_that_ends_badly_is_4(run, fake, fill, messages, command, state):
         ("predict", "intents", "TEXTS", "-o", "answers.xlsx"),
         ("datasets", "upload", "missing.csv"),
         ("datasets", "delete", "ds_1"),
+        ("keys", "create"),
+        ("keys", "revoke", "0123456789ab"),
         ("adapters", "delete", "intents", "--yes"),
         ("adapters", "show", "intents:x"),
         ("jobs", "list", "--url", "localhost"),

@@ -12,7 +12,7 @@ import pytest
 
 from service.jobs.fit import Order
 from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
-from service.registry.datasets import pack_items
+from service.registry.items import pack_items
 from service.store.blobs import Blobs
 
 pytestmark = pytest.mark.slow
@@ -54,6 +54,9 @@ def fitter(child_home):
     made.kill()
 
 
+FACTS = {"modality": "text", "task": "classification"}
+
+
 @pytest.fixture
 def order(child_home):
     def make(job="job_1", n=20, **more):
@@ -62,7 +65,7 @@ def order(child_home):
         fields = {"method": {"method": "prototype"}, "seed": 0, "max_seconds": 60.0} | more
         return {
             "do": "fit",
-            "order": asdict(Order(job, f"ds_of_{job}", "s" * 64, blob.digest, backbone="fake", **fields)),
+            "order": asdict(Order(job, f"ds_of_{job}", "s" * 64, blob.digest, FACTS, "fake", "truncate", **fields)),
         }
 
     return make

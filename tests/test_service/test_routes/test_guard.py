@@ -1,17 +1,19 @@
-"""What stands around every route: who may call, ids, errors as problems."""
+"""What stands around every route: who calls, ids, errors as problems."""
 
 import logging
 import sqlite3
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 from service.errors import ArtifactCorrupt, Busy, DiskFull, NotReady
+from service.registry.keys import SCOPES
 from service.routes.guard import Guard, install
+from service.serving.keyring import Principal
 from service.settings import Settings
 from service.wiring import create_api
 
@@ -41,8 +43,14 @@ def _app():
     install(app)
 
     @app.get("/fine")
-    async def fine():
-        return {"fine": True}
+    async def fine(request: Request):
+        return {
+            name: getattr(request.state, name) for name in ("tenant", "key", "scopes") if hasattr(request.state, name)
+        }
+
+    @app.get("/livez")
+    async def livez():
+        return "ok"
 
     @app.get("/number/{number}")
     async def number(number: int, limit: int = 1):
@@ -59,8 +67,28 @@ def _app():
     return app
 
 
-def _client(address="127.0.0.1", app=None):
-    guarded = Guard(app or _app(), allowed_hosts=HOSTS)
+class Keys:
+    """A keyring of fixed keys, by their text; `later` are those that another look finds."""
+
+    def __init__(self, later=None, **known):
+        self.known = known
+        self.later = later or {}
+        self.looks = 0
+
+    @property
+    def locked(self):
+        return bool(self.known)
+
+    def principal(self, text):
+        return self.known.get(text)
+
+    async def look_again(self):
+        self.looks += 1
+        self.known |= self.later
+
+
+def _client(address="127.0.0.1", app=None, keys=None):
+    guarded = Guard(app or _app(), allowed_hosts=HOSTS, keys=keys or Keys())
     return TestClient(guarded, base_url=f"http://{address}", raise_server_exceptions=False)
 
 
@@ -108,13 +136,21 @@ class TestWhoMayCall:
         assert _client(address).get("/fine", headers={"Host": "localhost"}).status_code == 200
 
     def test_a_refused_request_reaches_no_route(self):
-        reached = []
+        app, reached = _app(), []
 
-        async def app(scope, receive, send):
-            reached.append(scope)
+        @app.get("/reached")
+        async def reach():
+            reached.append(True)
 
-        _client(app=app).get("/fine", headers={"Host": "evil.example"})
+        client = _client(app=app)
+        client.get("/reached", headers={"Host": "evil.example"})
         assert reached == []
+        client.get("/reached")
+        assert reached == [True]
+
+    def test_whoever_calls_an_open_service_is_its_operator(self):
+        seen = _client().get("/fine", headers={"Authorization": "Bearer of-another-service"}).json()
+        assert (seen["tenant"], seen["key"], set(seen["scopes"])) == ("default", "open", set(SCOPES))
 
     def test_what_is_not_http_passes(self):
         passed = []
@@ -126,9 +162,106 @@ class TestWhoMayCall:
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
 
-        with TestClient(Guard(app, allowed_hosts=HOSTS)):
+        with TestClient(Guard(app, allowed_hosts=HOSTS, keys=Keys())):
             pass
         assert passed == ["lifespan"]
+
+
+ACME = Principal("acme", "k1", frozenset({"read"}))
+GOOD = {"Authorization": "Bearer good"}
+
+
+class TestLocked:
+    def _client(self, address="203.0.113.9", **more):
+        return _client(address, keys=Keys(good=ACME, **more))
+
+    def test_a_key_says_whose_call_it_is_from_any_address_host_and_page(self):
+        headers = GOOD | {"Host": "graft.example", "Origin": "https://pages.example"}
+        answer = self._client().get("/fine", headers=headers)
+        assert answer.json() == {"tenant": "acme", "key": "k1", "scopes": ["read"]}
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"Authorization": ""},
+            {"Authorization": "good"},
+            {"Authorization": "Basic good"},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Bearer "},
+            {"Authorization": "Bearer good good"},
+            {"Authorization": "Bearer wrong"},
+            {"X-Api-Key": "good"},
+            {"Cookie": "key=good"},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("path", ["/fine", "/nothing", "/livez/", "/docs/x", "/livez//", "/raise/busy"])
+    def test_without_a_good_one_nobody_is_let_in(self, headers, path):
+        answer = self._client("127.0.0.1").get(path, headers=headers)
+        assert "Authorization: Bearer <key>" in _problem(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+    @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+    def test_the_scheme_is_of_any_case(self, scheme):
+        assert self._client().get("/fine", headers={"Authorization": f"{scheme} good"}).status_code == 200
+
+    def test_two_authorization_headers_are_refused(self):
+        answer = self._client().get(
+            "/fine", headers=[("Authorization", "Bearer good"), ("authorization", "Bearer good")]
+        )
+        assert "2 Authorization headers" in _problem(answer, 400, "authorization-repeated")
+
+    @pytest.mark.parametrize("key", [None, "wrong"])
+    def test_health_needs_no_key(self, key):
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        assert self._client().get("/livez", headers=headers).status_code == 200
+
+    def test_a_key_that_was_made_elsewhere_just_now_is_looked_for_once(self):
+        keys = Keys(later={"new": Principal("globex", "k2", frozenset())}, good=ACME)
+        client = _client(keys=keys)
+        assert client.get("/fine", headers=GOOD).json()["tenant"] == "acme"
+        assert keys.looks == 0
+        assert client.get("/fine", headers={"Authorization": "Bearer new"}).json()["tenant"] == "globex"
+        assert keys.looks == 1
+
+    def test_the_first_key_is_looked_for_too(self):
+        keys = Keys(later={"new": ACME})
+        client = _client(keys=keys)
+        assert client.get("/fine", headers={"Authorization": "Bearer new"}).json()["tenant"] == "acme"
+        _problem(client.get("/fine"), 401, "unauthorized")
+
+    def test_a_refused_key_is_not_repeated(self):
+        assert "s3cret" not in self._client().get("/fine", headers={"Authorization": "Bearer s3cret"}).text
+
+
+SHAPE = "graft_0123456789ab_" + "0" * 52
+
+
+class TestKeysInTheQuery:
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "key=x",
+            "API_KEY=x",
+            "token=",
+            "access_token=x",
+            f"q={SHAPE}",
+            f"a=1&{SHAPE}",
+            f"q=Bearer+{SHAPE.replace('_', '%5F')}",
+        ],
+    )
+    @pytest.mark.parametrize("keys", [{}, {"good": ACME}], ids=["open", "locked"])
+    @pytest.mark.parametrize("path", ["/fine", "/livez"])
+    def test_they_are_refused_and_not_repeated(self, query, keys, path):
+        answer = _client(keys=Keys(**keys)).get(f"{path}?{query}", headers=GOOD)
+        detail = _problem(answer, 400, "key-misplaced")
+        assert "revoke it" in detail
+        assert "0123456789ab" not in answer.text
+
+    @pytest.mark.parametrize("query", ["after=graft_intents", "limit=3", "keys=1", "", "monkey=1", "name=token"])
+    def test_what_only_looks_alike_passes(self, query):
+        assert _client().get(f"/fine?{query}").status_code == 200
 
 
 class TestRequestIds:

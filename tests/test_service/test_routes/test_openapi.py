@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,7 +17,8 @@ OPERATIONS = ("get", "put", "post", "delete", "patch")
 
 @pytest.fixture(scope="module")
 def client():
-    return TestClient(Guard(create_api(), allowed_hosts=(LOOPBACK,)), base_url=f"http://{LOOPBACK}")
+    guarded = Guard(create_api(), allowed_hosts=(LOOPBACK,), keys=SimpleNamespace(locked=True))
+    return TestClient(guarded, base_url=f"http://{LOOPBACK}")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_every_operation_under_v1_names_its_problems(operations):
         if not path.startswith("/v1"):
             continue
         statuses = {status for status in op["responses"] if status >= "400"}
-        assert statuses >= {"403", "500", "503"}, (verb, path)
+        assert statuses >= {"401", "403", "500", "503"}, (verb, path)
         for status in statuses:
             content = op["responses"][status]["content"]
             assert "application/problem+json" in content, (verb, path, status)
@@ -104,7 +106,28 @@ def test_every_operation_that_takes_a_body_describes_it(operations):
         ("post", "/v1/adapters"): {"application/json", "multipart/form-data"},
         ("put", "/v1/adapters/{name}/aliases/{alias}"): {"application/json"},
         ("post", "/v1/adapters/{ref}/predict"): {"application/json"},
+        ("post", "/v1/keys"): {"application/json"},
     }
+
+
+def test_every_operation_under_v1_says_what_its_key_needs_and_no_other_needs_one(document, operations):
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    for (verb, path), op in operations.items():
+        needs = re.findall(r"Needs the scope `(\w+)`\.", op["description"])
+        if path.startswith("/v1"):
+            assert len(needs) == 1, (verb, path)
+            assert op["security"] == [{"key": []}], (verb, path)
+        else:
+            assert "security" not in op, (verb, path)
+            assert needs == [], (verb, path)
+
+
+def test_scopes_are_the_routes_own(operations):
+    described = {where: op["description"] for where, op in operations.items()}
+    assert "scope `predict`" in described["post", "/v1/adapters/{ref}/predict"]
+    assert "scope `fit`" in described["delete", "/v1/datasets/{dataset}"]
+    assert "scope `read`" in described["get", "/v1/backbones"]
+    assert "scope `admin`" in described["get", "/v1/keys"]
 
 
 def test_every_method_is_there_with_its_parameters(document):
@@ -114,7 +137,7 @@ def test_every_method_is_there_with_its_parameters(document):
 
 
 def test_request_types_refuse_unknown_fields(document):
-    for name in ("AdaptRequest", "AdaptForm", "AliasRequest", "PredictRequest"):
+    for name in ("AdaptRequest", "AdaptForm", "AliasRequest", "PredictRequest", "KeyRequest"):
         assert document["components"]["schemas"][name]["additionalProperties"] is False
 
 

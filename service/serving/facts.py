@@ -1,0 +1,117 @@
+"""What a serving process remembers of an adapter: little, because there are thousands."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from adapters.columns import Column
+from adapters.manifest import Manifest
+from service.errors import ArtifactCorrupt
+
+Schema = tuple[Column, ...]
+Names = tuple[str, ...]
+
+KEPT = 32
+"""Versions of an adapter that are remembered: those that were asked for last."""
+
+_ADAPTER_BYTES, _VERSION_BYTES, _COLUMN_BYTES, _NAME_BYTES = 500, 400, 1000, 64
+_HEADS = {"affine": "head.safetensors", "graph": "head.onnx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A version's manifest, as far as an answer needs it.
+
+    Attributes:
+        name: Of the adapter.
+        number: Of the version.
+        kind: "affine": rows of the head table; "graph": an ONNX file.
+        modality: "text", "vector" or "table".
+        task: "classification" or "regression".
+        backbone: Id in the catalogue; "" where there is none.
+        backbone_digest: Of the very backbone it was fitted on; "" where there is none.
+        width: Length of the embedding, or of the encoded row.
+        classes: Names, in the order of every answer; () for a regression.
+        calibrated: Whether its probabilities were calibrated on held-out rows.
+        columns: What a row is expected to have, for tables.
+        long: What happens to a text that the backbone cannot take whole: "truncate" or "chunk".
+        head: sha256 (hex) of the blob that serving runs.
+    """
+
+    name: str
+    number: int
+    kind: str
+    modality: str
+    task: str
+    backbone: str
+    backbone_digest: str
+    width: int
+    classes: Names
+    calibrated: bool
+    columns: Schema
+    long: str
+    head: str
+
+    @classmethod
+    def of(cls, manifest: Manifest, shared: Callable[[Names], Names]) -> Self:
+        """Take them from a manifest.
+
+        Args:
+            manifest: Of the version.
+            shared: Gives an equal tuple that is there already: thousands of adapters may have the same classes.
+
+        Raises:
+            ArtifactCorrupt: The manifest names no file that its kind can be served from.
+        """
+        file = manifest.files.get(_HEADS[manifest.kind])
+        if file is None:
+            raise ArtifactCorrupt(f"the manifest of {manifest.name}:{manifest.number} has no {_HEADS[manifest.kind]}")
+        return cls(
+            name=sys.intern(manifest.name),
+            number=manifest.number,
+            kind=sys.intern(manifest.kind),
+            modality=sys.intern(manifest.modality),
+            task=sys.intern(manifest.task),
+            backbone=sys.intern(manifest.backbone),
+            backbone_digest=sys.intern(manifest.backbone_digest),
+            width=manifest.width,
+            classes=shared(tuple(map(sys.intern, manifest.classes))),
+            calibrated=manifest.calibrated,
+            columns=tuple(Column.from_dict(column) for column in manifest.columns),
+            long=sys.intern(manifest.long),
+            head=file.sha256,
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes at most, about."""
+        names = len(self.classes) + sum(len(column.categories) for column in self.columns)
+        return _VERSION_BYTES + _COLUMN_BYTES * len(self.columns) + _NAME_BYTES * names
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An adapter: which versions there are, where its aliases point, and the facts of versions that are in use."""
+
+    aliases: Mapping[str, int]
+    numbers: tuple[int, ...]
+    facts: tuple[Facts, ...]
+
+    def of(self, number: int | None) -> Facts | None:
+        """The facts of a version, where they are here."""
+        for facts in self.facts:
+            if facts.number == number:
+                return facts
+        return None
+
+    def using(self, facts: Facts) -> "Known":
+        """The same with a version that is used from now on."""
+        others = tuple(other for other in self.facts if other.number != facts.number)
+        return Known(self.aliases, self.numbers, (*others[1 - KEPT :], facts))
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes at most, about."""
+        rest = _ADAPTER_BYTES + _NAME_BYTES * (len(self.aliases) + len(self.numbers) // 2)
+        return rest + sum(facts.size_bytes for facts in self.facts)

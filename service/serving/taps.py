@@ -1,0 +1,160 @@
+"""From the inputs of a call to what a head takes: an adapter's tap.
+
+text     strings                     -> the backbone's embeddings, with everybody else's
+vector   {"embedding": [numbers]}    -> as they are
+table    {"column": cell, ...}       -> typed rows; what is missing or odd counts as missing, and is said
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from adapters.base import F32
+from adapters.columns import Rows, type_rows
+from models.errors import Problem
+from models.long import Long
+from service.errors import BodyInvalid
+from service.serving.backbones import Backbones
+from service.serving.facts import Facts
+
+LISTED_PROBLEMS = 20
+LISTED_NAMES = 5
+
+Doubts = list[dict[str, Any]]
+"""Objects with `detail`, and where they apply `column`, `inputs` (the first few) and `count`."""
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """What a head takes, and what was noticed on the way.
+
+    Attributes:
+        at: (n, d) float32, or n typed rows.
+        cut: Inputs whose end was left out; empty where none was.
+        warnings: What the caller should know.
+    """
+
+    at: F32 | Rows
+    cut: frozenset[int] = frozenset()
+    warnings: Doubts = field(default_factory=list)
+
+
+class Taps:
+    """Brings inputs to the tap of an adapter."""
+
+    def __init__(self, backbones: Backbones) -> None:
+        self._backbones = backbones
+
+    async def bring(self, facts: Facts, inputs: Sequence[Any], long: Long | None) -> Tapped:
+        """Inputs of a call at the tap of its adapter.
+
+        Args:
+            facts: Of the version that answers.
+            inputs: As they were sent.
+            long: What becomes of texts that are too long; as the adapter was fitted where None.
+
+        Raises:
+            BodyInvalid: An input is not what the adapter takes; one problem for each, with its pointer.
+            NotReady, Busy: See `Encoder.embed`.
+        """
+        if facts.modality == "text":
+            return await self._text(facts, inputs, long)
+        if long is not None:
+            raise BodyInvalid(
+                f"'long' is for texts, and {facts.name}:{facts.number} takes {facts.modality} inputs; leave it out.",
+                problems=[Problem("only for texts", pointer="/long")],
+            )
+        return _vectors(facts, inputs) if facts.modality == "vector" else _rows(facts, inputs)
+
+    async def _text(self, facts: Facts, texts: Sequence[Any], long: Long | None) -> Tapped:
+        _require(facts, texts, str, "a text (a JSON string)")
+        encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest)
+        z, cut = await encoder.embed(texts, long or cast(Long, facts.long))
+        return Tapped(z, frozenset(np.flatnonzero(cut).tolist()))
+
+
+def _require(facts: Facts, inputs: Sequence[Any], kind: type, words: str) -> None:
+    """Refuse a call with inputs of another kind than the adapter takes."""
+    if all(type(item) is kind for item in inputs):
+        return
+    wrong = [i for i, item in enumerate(inputs) if not isinstance(item, kind)]
+    seen = _KINDS.get(type(inputs[wrong[0]]), "null")
+    raise BodyInvalid(
+        f"Each input of {facts.name}:{facts.number} must be {words}; input {wrong[0]} is {seen}"
+        f"{f' (and {len(wrong) - 1} more are not)' if len(wrong) > 1 else ''}.",
+        problems=[Problem(f"must be {words}", pointer=f"/inputs/{i}") for i in wrong[:LISTED_PROBLEMS]],
+    )
+
+
+_KINDS: dict[type, str] = {
+    str: "a text",
+    dict: "an object",
+    list: "a list",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def _vectors(facts: Facts, inputs: Sequence[Any]) -> Tapped:
+    _require(facts, inputs, dict, f'an object {{"embedding": [{facts.width} numbers]}}')
+    wrong = {i: reason for i, item in enumerate(inputs) if (reason := _unlike(item, facts.width))}
+    if not wrong:
+        z = np.array([item["embedding"] for item in inputs], dtype=np.float64)
+        with np.errstate(over="ignore"):
+            narrow = z.astype(np.float32)
+        bad = np.flatnonzero(~np.isfinite(narrow).all(axis=1)).tolist()
+        wrong = dict.fromkeys(bad, "holds a number that float32 cannot hold")
+        if not wrong:
+            return Tapped(narrow)
+    first = next(iter(wrong))
+    more = f" (and {len(wrong) - 1} more are not usable)" if len(wrong) > 1 else ""
+    raise BodyInvalid(
+        f"The embedding of input {first} {wrong[first]}; {facts.name}:{facts.number} takes {facts.width} finite "
+        f"numbers each{more}.",
+        problems=[Problem(wrong[i], pointer=f"/inputs/{i}/embedding") for i in list(wrong)[:LISTED_PROBLEMS]],
+    )
+
+
+def _unlike(item: dict[str, Any], width: int) -> str | None:
+    """Why an input is not one embedding of that width."""
+    embedding = item.get("embedding")
+    if not isinstance(embedding, list):
+        return "is missing" if "embedding" not in item else "is not a list of numbers"
+    if len(item) > 1:
+        other = next(name for name in item if name != "embedding")
+        return f"has the field {other[:40]!r} beside it, which is not known"
+    if len(embedding) != width:
+        return f"has {len(embedding)} numbers"
+    if not {float, int}.issuperset(map(type, embedding)):
+        return "holds something that is not a number"
+    return None
+
+
+def _rows(facts: Facts, inputs: Sequence[Any]) -> Tapped:
+    _require(facts, inputs, dict, 'a row: an object of columns {"column": value}')
+    expected = [column.name for column in facts.columns]
+    sent: set[str] = set().union(*inputs)
+    present = [name for name in expected if name in sent]
+    if not present:
+        raise BodyInvalid(
+            f"No input has a column that {facts.name}:{facts.number} knows; it expects {_listed(expected)}, and "
+            f"{_listed(sorted(sent)) if sent else 'nothing'} was sent. GET /v1/adapters/{facts.name} shows the columns."
+        )
+    cells = {name: [row.get(name) for row in inputs] for name in present}
+    rows, doubts = type_rows(facts.columns, cells, len(inputs))
+    warnings: Doubts = [
+        {"detail": doubt.detail, "column": doubt.column, "inputs": list(doubt.rows), "count": doubt.count}
+        for doubt in doubts
+    ]
+    unused = sorted(sent.difference(expected))
+    if unused:
+        warnings.append({"detail": f"Columns that this adapter does not use were passed over: {_listed(unused)}."})
+    return Tapped(rows, warnings=warnings)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:40]) for name in names[:LISTED_NAMES])
+    return f"{shown} and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else shown
