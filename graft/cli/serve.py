@@ -17,6 +17,9 @@ Home = Annotated[Path, typer.Option("--home", envvar="GRAFT_HOME", help="Folder 
 CLIENT_ONLY = frozenset({"GRAFT_URL", "GRAFT_KEY"})
 """Variables that are the client's, and no business of the service."""
 
+LEAVE = ("--timeout-graceful-shutdown", "30")
+"""Seconds that calls under way have when the service is told to stop."""
+
 
 def serve(
     host: Annotated[
@@ -29,7 +32,7 @@ def serve(
 
     On an address that other machines reach it starts only once there is a key (graft keys create --scopes admin).
     """
-    start(["bentoml", "serve", "service.app:Graft", "--host", host, "--port", str(port)], home)
+    start(["bentoml", "serve", "service.app:Graft", "--host", host, "--port", str(port), *LEAVE], home)
 
 
 def worker(home: Home = Path(".graft")) -> None:

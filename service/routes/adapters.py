@@ -68,6 +68,7 @@ async def adapt(
     state: Graft,
     tenant: Fitter,
     asked: Asked,
+    request: Request,
     wait_s: Annotated[float, Query(alias="wait", ge=0, le=MAX_WAIT_S, description="Seconds to wait for the end.")] = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
@@ -84,6 +85,7 @@ async def adapt(
     job_id = await run_in_threadpool(requests.recall, state.engine, key)
     if job_id is None:
         job_id = await run_in_threadpool(_enqueue, state, tenant, body, file, options, key)
+    request.state.job = job_id  # for the log: from here on the job's lines carry it
     return await _answer(state, tenant, await wait(state, tenant, job_id, wait_s))
 
 

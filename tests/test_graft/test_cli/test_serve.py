@@ -32,7 +32,9 @@ def test_serve_becomes_bentoml_in_the_checkout(run, started, tmp_path, monkeypat
 
     ((path, argv, env, cwd),) = started
     assert path == sys.executable
-    assert argv[1:] == ["-m", "bentoml", "serve", "service.app:Graft", "--host", "127.0.0.1", "--port", "3456"]
+    listen = ["--host", "127.0.0.1", "--port", "3456"]
+    leave = ["--timeout-graceful-shutdown", "30"]
+    assert argv[1:] == ["-m", "bentoml", "serve", "service.app:Graft", *listen, *leave]
     assert cwd == tmp_path
     assert env["GRAFT_HOME"] == str(here / "state")
     assert not {"GRAFT_URL", "GRAFT_KEY"} & set(env), "they are the client's"

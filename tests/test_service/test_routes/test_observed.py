@@ -81,3 +81,11 @@ def test_a_request_is_one_line_with_its_ids_and_without_its_content(service, lin
 def test_a_prediction_that_is_refused_is_worth_a_line(service, lines):
     service.predict("nothing", "x")
     assert [line["level"] for line in lines() if line["event"] == "request"] == ["INFO"]
+
+
+def test_a_fits_request_names_its_job_and_the_jobs_lines_do(service, lines):
+    version = service.adapt().json()
+    job = version["job"]
+    seen = {line["event"] for line in lines() if line.get("job") == job}
+    assert {"request", "a fit begins", "published"} <= seen
+    assert all(line["tenant"] == "default" for line in lines() if line.get("job") == job)
