@@ -19,7 +19,10 @@ from benchmarks.server import ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 WIDTH = 160
 """Columns of what is printed into a file or a pipe."""
-LIBRARIES = ("bentoml", "numpy", "onnxruntime-gpu", "onnxruntime", "scikit-learn", "tokenizers", "torch")
+LIBRARIES = (
+    *("bentoml", "fastapi", "uvicorn", "uvloop", "orjson"),
+    *("numpy", "onnxruntime-gpu", "onnxruntime", "scikit-learn", "tokenizers", "torch"),
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,12 +59,12 @@ def fresh_home(root: Path = BENCH) -> Iterator[Path]:
 
 
 @contextmanager
-def serving(home: Path, *, threads: int, log: Path = LOG) -> Iterator[Service]:
+def serving(home: Path, *, threads: int | None = None, log: Path = LOG) -> Iterator[Service]:
     """Start the service, wait until it is ready, and stop it whatever happens.
 
     Args:
         home: Folder of its state.
-        threads: Of a backbone's session, in the HTTP process and in a fit.
+        threads: Lanes of a backbone in an HTTP process, and threads of a fit; without, what the service chooses by itself.
         log: Where its output goes.
 
     Raises:
@@ -72,23 +72,36 @@ def serving(home: Path, *, threads: int, log: Path = LOG) -> Iterator[Service]:
     """
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "graft.cli", "serve", "--port", str(port), "--home", str(home)]
-    chosen = {"GRAFT_ENCODER_THREADS": str(threads), "GRAFT_FIT_THREADS": str(threads)}
-    # Settings of the caller's own service must not change what is measured.
+    names = () if threads is None else ("GRAFT_ENCODER_LANES", "GRAFT_FIT_THREADS")
+    started = time.perf_counter()
+    with launched(command, dict.fromkeys(names, str(threads)), log) as child, Client(url) as client:
+        wait_ready(client, child, log)
+        yield Service(client, child.pid, home / "backbones", time.perf_counter() - started)
+
+
+@contextmanager
+def launched(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A child in the checkout's root, stopped whatever happens.
+
+    Args:
+        command: What to run.
+        env: Variables beside those of this process. `GRAFT_*` of the caller's own service are left out: they must not
+            change what is measured.
+        log: Where its output goes.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAFT_")}
-    with log.open("wb") as output, Client(url) as client:
-        started = time.perf_counter()
+    with log.open("wb") as output:
         child = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=kept | chosen,
+            env=kept | dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            wait_ready(client, child, log)
-            yield Service(client, child.pid, home / "backbones", time.perf_counter() - started)
+            yield child
         finally:
             stop(child)
 

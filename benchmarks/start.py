@@ -7,7 +7,6 @@ The backbone is exported before anything is timed. Needs no data: the texts are 
 
 import argparse
 import csv
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.processes import Usage, family, only
+from benchmarks.processes import Usage, family, of_role
 from benchmarks.record import Target, open_console, provenance, show_targets, write
 from benchmarks.server import ROOT, fresh_home, serving, stop_on_terminate
 from graft import Client
@@ -74,13 +73,13 @@ def texts_of(path: Path, count: int) -> list[str]:
     return [f"{first} {second}" for first, second in islice(product(sentences, repeat=2), count)]
 
 
-def seconds_to_ready(home: Path, threads: int) -> float:
+def seconds_to_ready(home: Path, threads: int | None) -> float:
     """Start the service once and stop it."""
     with serving(home, threads=threads) as service:
         return service.ready_s
 
 
-def start_times(starts: int, threads: int) -> dict[str, list[float]]:
+def start_times(starts: int, threads: int | None) -> dict[str, list[float]]:
     """Seconds to ready of a service whose folder is empty (it makes its databases), and of one that ran before."""
     fresh, again = [], []
     for _ in range(starts):
@@ -90,7 +89,7 @@ def start_times(starts: int, threads: int) -> dict[str, list[float]]:
     return {"fresh": fresh, "again": again}
 
 
-def watch(threads: int) -> Running:
+def watch(threads: int | None) -> Running:
     """Start the service, fit the examples, predict, and look at its processes in between."""
     texts = texts_of(EXAMPLES, TEXTS)
     with fresh_home() as home, serving(home, threads=threads) as service:
@@ -121,11 +120,12 @@ def targets(starts: dict[str, list[float]], running: Running) -> list[Target]:
     http = {"at ready": running.at_ready, f"after {TEXTS:,} texts": running.after_texts}
     return [
         *(Target(f"seconds to ready, {n}, median", statistics.median(s), READY_S) for n, s in starts.items()),
-        *(
-            Target(f"MB of the HTTP process {n}", only(u, "http").rss_bytes / 1e6, RSS_BYTES / 1e6)
-            for n, u in http.items()
-        ),
+        *(Target(f"MB of the largest HTTP process {n}", _largest(u) / 1e6, RSS_BYTES / 1e6) for n, u in http.items()),
     ]
+
+
+def _largest(usages: Sequence[Usage]) -> int:
+    return max(one.rss_bytes for one in of_role(usages, "http"))
 
 
 def processes_table(running: Running) -> Table:
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run, print, write results/start.json."""
     parser = argparse.ArgumentParser(description="Seconds to ready, memory and latency of the service.")
     parser.add_argument("--starts", type=int, default=5, help="timed starts of each kind")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the backbone's session")
+    parser.add_argument("--threads", type=int, help="of the backbone's sessions; the service chooses where left out")
     chosen = parser.parse_args(arguments)
     stop_on_terminate()
     made_by, console = provenance(vars(chosen)), open_console()
