@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from models.session import cuda_devices
 from service.database.engine import migrate, open_engine
 from service.jobs import queue
 from service.metrics import Meters, forget_the_dead
@@ -76,7 +77,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     hosted = Backbones(
         settings.backbones,
         settings.backbones_dir,
-        threads=settings.threads_for_encoding,
+        lanes=1 if cuda_devices() else settings.lanes,  # one GPU runs one batch at a time anyway
         max_waiting=settings.max_waiting,
         watcher=meters,
     )

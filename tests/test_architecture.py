@@ -55,7 +55,7 @@ from service.settings import Settings
 from service.wiring import create_api, enclosed, prepare, running
 
 async def main():
-    settings = Settings(home=Path(sys.argv[1]), backbones=("fake",), encoder_threads=1)
+    settings = Settings(home=Path(sys.argv[1]), backbones=("fake",), encoder_lanes=1)
     prepare(settings)
     api = create_api()
     api.openapi()

@@ -31,7 +31,7 @@ class Backbones:
     """Encoders of the hosted backbones, by digest."""
 
     def __init__(
-        self, names: tuple[str, ...], folder: Path, *, threads: int, max_waiting: int, watcher: Watcher | None = None
+        self, names: tuple[str, ...], folder: Path, *, lanes: int, max_waiting: int, watcher: Watcher | None = None
     ) -> None:
         known = catalog()
         for name in names:
@@ -39,7 +39,7 @@ class Backbones:
                 raise BackboneUnknown(f"GRAFT_BACKBONES names {name!r}; the catalogue has {', '.join(sorted(known))}.")
         self.names = names
         self._folder = folder
-        self._threads = threads
+        self._lanes = lanes
         self._max_waiting = max_waiting
         self._watcher = watcher
         self._encoders: dict[str, Encoder] = {}
@@ -115,5 +115,9 @@ class Backbones:
     async def _open(self, digest: str) -> None:
         async with self._opening:
             if digest not in self._encoders:
-                backbone = await asyncio.to_thread(open_backbone, self._folder, digest, threads=self._threads)
-                self._encoders[digest] = Encoder(backbone, max_waiting=self._max_waiting, watcher=self._watcher)
+                self._encoders[digest] = await asyncio.to_thread(self._opened, digest)
+
+    def _opened(self, digest: str) -> Encoder:
+        narrow = open_backbone(self._folder, digest, threads=1)
+        wide = open_backbone(self._folder, digest, threads=self._lanes) if self._lanes > 1 else None
+        return Encoder(narrow, max_waiting=self._max_waiting, lanes=self._lanes, wide=wide, watcher=self._watcher)

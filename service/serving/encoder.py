@@ -64,11 +64,22 @@ class Encoder:
         backbone: A loaded backbone.
         max_waiting: Most items that wait; further ones are refused.
         lanes: Batches that run at the same time.
+        wide: The same backbone with threads for all lanes: it runs a batch that is alone.
         watcher: Told of every batch.
     """
 
-    def __init__(self, backbone: Backbone, *, max_waiting: int, lanes: int = 1, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        max_waiting: int,
+        lanes: int = 1,
+        wide: Backbone | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
         self.backbone = backbone
+        self._wide = wide or backbone
+        self._busy = 0
         self._max_waiting = max_waiting
         self._watcher = watcher or _Nobody()
         self._calls: deque[_Call] = deque()
@@ -165,7 +176,11 @@ class Encoder:
                 if self._closed:
                     return
                 batch = self._take()
-            self._run(batch)
+                self._busy += 1
+                alone = self._busy == 1 and not self._calls
+            self._run(batch, self._wide if alone else self.backbone)
+            with self._changed:
+                self._busy -= 1
 
     def _take(self) -> list[tuple[_Call, int]]:
         """The next batch: of the plan for those next in turn, the batch with the first of them."""
@@ -190,10 +205,10 @@ class Encoder:
         turns = chain.from_iterable(zip_longest(*lines))
         return list(islice((item for item in turns if item is not None), CANDIDATES))
 
-    def _run(self, chosen: list[tuple[_Call, int]]) -> None:
+    def _run(self, chosen: list[tuple[_Call, int]], backbone: Backbone) -> None:
         encoded = [call.items[index] for call, index in chosen]
         try:
-            rows = self.backbone.run(encoded)
+            rows = backbone.run(encoded)
         except Exception as error:  # a failed batch fails its own calls and nobody else's
             for call, _ in chosen:
                 _settle(call, error)

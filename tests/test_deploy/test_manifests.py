@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import yaml
 from bentoml._internal.container.generate import BENTO_PATH, BENTO_UID_GID
 
 from service.jobs.supervisor import STOP_S
-from service.settings import FOREIGN, PREFIX, Settings
+from service.settings import CORES_OF_A_PROCESS, FOREIGN, PREFIX, Settings
 from service.wiring import create_api
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +198,8 @@ def test_selectors_find_the_pod(one):
 
 
 def test_processes_match_the_cpu_limit(named, environment):
-    assert int(environment(named["api"])["GRAFT_API_PROCESSES"]) == amount(named["api"]["resources"]["limits"]["cpu"])
+    cores = amount(named["api"]["resources"]["limits"]["cpu"])
+    assert int(environment(named["api"])["GRAFT_API_PROCESSES"]) == math.ceil(cores / CORES_OF_A_PROCESS)
 
 
 def test_memory_fits_what_was_measured(named, environment):
@@ -208,7 +210,7 @@ def test_memory_fits_what_was_measured(named, environment):
     processes = int(variables["GRAFT_API_PROCESSES"])
     idle = rss["parent"] + processes * rss["http"]
     assert amount(api["requests"]["memory"]) >= idle
-    assert amount(api["limits"]["memory"]) >= idle + processes * int(variables["GRAFT_HEADS_BYTES"]) + UPLOAD_BYTES / 2
+    assert amount(api["limits"]["memory"]) >= idle + int(variables["GRAFT_HEADS_BYTES"]) + UPLOAD_BYTES / 2
     fit_bytes = int(environment(named["worker"])["GRAFT_FIT_MEMORY_BYTES"])
     assert amount(worker["requests"]["memory"]) >= rss["worker"] + rss["fit child"]
     assert amount(worker["limits"]["memory"]) >= rss["worker"] + fit_bytes + UPLOAD_BYTES / 2

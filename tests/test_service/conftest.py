@@ -107,7 +107,7 @@ def settings(tmp_path: Path, backbones_dir: Path) -> Settings:
     home = tmp_path / "home"
     home.mkdir()
     (home / "backbones").symlink_to(backbones_dir)
-    return Settings(home=home, backbones=("fake",), fit_threads=1, encoder_threads=1, min_free_bytes=0)
+    return Settings(home=home, backbones=("fake",), fit_threads=1, encoder_lanes=1, min_free_bytes=0)
 
 
 @pytest.fixture

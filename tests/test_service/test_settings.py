@@ -80,13 +80,14 @@ def test_paths_lie_under_the_home_and_do_not_move_with_the_working_directory(mon
 
 
 def test_threads_are_the_number_given_or_every_core():
-    given = Settings(encoder_threads=3, fit_threads=5)
-    assert (given.threads_for_encoding, given.threads_for_fitting) == (3, 5)
+    given = Settings(encoder_lanes=3, fit_threads=5)
+    assert (given.lanes, given.threads_for_fitting) == (3, 5)
     every = Settings()
-    assert (every.processes, every.threads_for_encoding) == (available_cores(), 1)
+    assert every.processes == -(-available_cores() // 8)
+    assert every.lanes == max(1, available_cores() // every.processes)
     assert every.threads_for_fitting == available_cores()
-    assert Settings(api_processes=1).threads_for_encoding == available_cores()
-    assert Settings(api_processes=100).threads_for_encoding == 1
+    assert Settings(api_processes=1).lanes == available_cores()
+    assert Settings(api_processes=100).lanes == 1
 
 
 @pytest.mark.parametrize("name", ["GRAFT_BOOTSTRAP_KEY", "GRAFT_KEY_PEPPER"])

@@ -16,7 +16,7 @@ from service.serving.backbones import Backbones
 def made(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "POLL_S", 0.01)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
-    backbones = Backbones(("fake",), tmp_path, threads=1, max_waiting=100)
+    backbones = Backbones(("fake",), tmp_path, lanes=1, max_waiting=100)
     yield backbones
     backbones.close()
 
@@ -27,7 +27,7 @@ def _host(folder):
 
 def test_a_name_that_the_catalogue_has_not_stops_the_start(tmp_path):
     with pytest.raises(BackboneUnknown, match="GRAFT_BACKBONES names 'bert'; the catalogue has fake"):
-        Backbones(("bert",), tmp_path, threads=1, max_waiting=1)
+        Backbones(("bert",), tmp_path, lanes=1, max_waiting=1)
 
 
 def test_only_what_is_hosted_here_may_be_asked_for(made):

@@ -175,6 +175,22 @@ async def test_a_call_whose_items_run_in_two_lanes_is_answered_once_whole(backbo
     made.close()
 
 
+async def test_a_batch_that_is_alone_has_all_the_threads(backbone):
+    wide = NumberBackbone()
+    made = Encoder(backbone, max_waiting=100, lanes=2, wide=wide)
+    await made.embed(_texts(1))
+    assert (wide.batches, backbone.batches) == ([[1]], [])
+    wide.gate.clear()
+    wide.entered.clear()
+    first = asyncio.create_task(made.embed(_texts(2)))
+    await asyncio.to_thread(wide.entered.wait, 20)
+    await made.embed(_texts(3))
+    wide.gate.set()
+    await first
+    made.close()
+    assert (wide.batches, backbone.batches) == ([[1], [2]], [[3]])
+
+
 async def test_chunks_are_pooled_and_nothing_is_cut(encoder):
     z, cut = await encoder.embed(_texts(4, 9, 5), "chunk")
     np.testing.assert_array_equal(z[:, 0], [4, 10, 5])
