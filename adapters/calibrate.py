@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from adapters.base import F32, I64
-from adapters.linalg import F64
+from adapters.base import F32, F64, I64
 
 _STEPS = 60
 _PRECISION = 1e-4

@@ -1,13 +1,18 @@
-"""From labels and item hashes to what a `Task` holds."""
+"""From labels and items to what a `Task` holds."""
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from adapters.base import I64
+from adapters.base import F32, F64, I64
+from adapters.columns import Rows
 
 _WORD_BREAKS = re.compile(r"[_\-./\s]+|(?<=[a-zß-ÿ])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+_MOST_LIKES = 0.1
+"""How many rows like itself a row may find by chance for rows that are alike to be held for copies."""
 
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], I64]:
@@ -31,6 +36,37 @@ def groups_of(items: Sequence[Hashable]) -> I64:
     """
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
+
+
+def groups_of_vectors(z: F32 | F64) -> I64:
+    """One group for all equal rows of (n, d) numbers; see `groups_of`."""
+    return groups_of(_keys(z))
+
+
+def groups_of_rows(rows: Rows) -> I64:
+    """One group for all rows that are copies of each other: the same in every cell, missing ones included.
+
+    A table of few, coarse columns has rows that are alike without being copies. So where the average row would find
+    more than 0.1 of its likes among the others by chance, were the columns independent, every row is a group.
+
+    Returns:
+        (n,) int64; see `groups_of`.
+    """
+    n = len(rows)
+    likes = float(n - 1)
+    for column in (*rows.numbers.T, *rows.categories.T):
+        counts = np.array(list(Counter(_keys(column) if column.dtype == np.float64 else column).values()))
+        # The share of pairs of rows that agree in this column.
+        likes *= float((counts * (counts - 1)).sum()) / max(1, n * (n - 1))
+    if likes > _MOST_LIKES:
+        return np.arange(n, dtype=np.int64)
+    return groups_of(list(zip(_keys(rows.numbers), map(tuple, rows.categories), strict=True)))
+
+
+def _keys(numbers: F32 | F64) -> list[bytes]:
+    # Minus zero is zero, and a missing number is like another.
+    same = np.where(np.isnan(numbers), np.nan, numbers + numbers.dtype.type(0))
+    return [row.tobytes() for row in np.ascontiguousarray(same)]
 
 
 def humanise(name: str) -> str:

@@ -3,6 +3,8 @@
 InputError
 ├── DatasetTooSmall       fewer examples or classes than the method can learn from
 ├── RequirementMissing    the method needs something that was not given (class names, a source, parents, ...)
+├── TaskUnsupported       the method cannot do what is asked, such as predicting a number
+├── TargetOutOfRange      a target is not finite, or too large for a head
 ├── MethodUnknown         there is no method of that name
 ├── ParameterInvalid      a method's parameter is unknown or has a value that it cannot have
 └── FitStopped            the fit ended before it was done
@@ -25,6 +27,18 @@ class RequirementMissing(InputError):
     """The method needs something that was not given."""
 
     code = "requirement-missing"
+
+
+class TaskUnsupported(InputError):
+    """The method cannot do what is asked, such as predicting a number."""
+
+    code = "task-unsupported"
+
+
+class TargetOutOfRange(InputError):
+    """A target is not finite, or too large for a head."""
+
+    code = "target-out-of-range"
 
 
 class MethodUnknown(InputError):

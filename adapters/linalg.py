@@ -3,9 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import F32, I64
-
-F64 = npt.NDArray[np.float64]
+from adapters.base import F32, F64, I64
 
 
 def one_hot(y: I64, k: int) -> F64:
@@ -27,6 +25,16 @@ def row_weights(y: I64, k: int, *, balanced: bool) -> F64:
     counts = np.bincount(y, minlength=k)
     weights: F64 = (len(y) / (k * counts))[y]
     return weights
+
+
+def standardise(values: F64) -> tuple[F64, float, float]:
+    """(n,) values to mean 0 and standard deviation 1, with that mean and deviation; deviation 1 where all are equal."""
+    mean = float(values.mean())
+    centred = values - mean
+    spread = float(centred.std())
+    # What the mean of equal values is off by is rounding, not spread.
+    scale = spread if spread > abs(mean) * np.finfo(np.float64).eps * len(values) else 1.0
+    return centred / scale, mean, scale
 
 
 def mean_squared_norm(z: F32) -> float:

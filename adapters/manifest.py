@@ -10,8 +10,17 @@ from adapters.errors import ManifestInvalid
 FORMAT = 1
 """Raised when a reader of the older form could misread the newer one."""
 
-KINDS = ("affine",)
-"""How serving can run an adapter."""
+KINDS = ("affine", "graph")
+"""How serving can run an adapter: as rows of the shared head table, or its ONNX file as it is."""
+
+MODALITIES = ("text", "vector", "table")
+"""What an item is."""
+
+TASKS = ("classification", "regression")
+"""What is asked of an item."""
+
+LONG = ("truncate", "chunk")
+"""What becomes of a text longer than the backbone takes: it is cut, or cut in pieces whose embeddings are averaged."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +44,14 @@ class Manifest:
         name: Of the adapter.
         number: Of the version, from 1.
         kind: How serving runs it, one of `KINDS`.
-        backbone: Id in the catalogue.
-        backbone_digest: sha256 (hex) of the backbone it was fitted on; it is served on no other.
-        tap: Which embedding of the backbone it takes.
-        width: Length of that embedding.
-        classes: Names, in the order of every answer.
+        backbone: Id in the catalogue; empty for vectors and tables, which have none.
+        backbone_digest: sha256 (hex) of the backbone it was fitted on; it is served on no other. Empty without one.
+        tap: Which embedding of the backbone it takes: ``pooled``; of a vector itself ``vector``, of a table ``row``.
+        width: Length of that embedding; of a row as the encoding makes it.
+        classes: Names, in the order of every answer; none for regression.
         method: Name and all parameters, as JSON values.
-        temperature: Positive; probabilities are softmax(scores / temperature).
-        calibrated: Whether the temperature was measured on held-out rows.
+        temperature: Positive; probabilities are softmax(scores / temperature). 1 for regression.
+        calibrated: Whether the temperature was measured on held-out rows; False for regression.
         dataset: Id of the dataset.
         dataset_sha256: Of its content, hex.
         job: Id of the job that made it.
@@ -51,11 +60,17 @@ class Manifest:
         files: By name.
         libraries: Versions that made it, by library.
         format: See `FORMAT`.
+        modality: One of `MODALITIES`.
+        task: One of `TASKS`.
+        columns: That a row is made of, as `columns.Column.to_dict` gives them; none but for tables.
+        long: One of `LONG`.
+
+    Fields from `modality` on may be missing in what was stored before they existed.
     """
 
     name: str
     number: int
-    kind: Literal["affine"]
+    kind: Literal["affine", "graph"]
     backbone: str
     backbone_digest: str
     tap: str
@@ -72,10 +87,14 @@ class Manifest:
     files: Mapping[str, FileEntry]
     libraries: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    modality: Literal["text", "vector", "table"] = "text"
+    task: Literal["classification", "regression"] = "classification"
+    columns: tuple[Mapping[str, Any], ...] = ()
+    long: Literal["truncate", "chunk"] = "truncate"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "classes": list(self.classes)}
+        return {**asdict(self), "classes": list(self.classes), "columns": list(self.columns)}
 
     def to_json(self) -> bytes:
         """UTF-8 JSON with sorted keys: the same manifest gives the same bytes."""
@@ -104,9 +123,11 @@ class Manifest:
         Raises:
             ManifestInvalid: Another format or kind, a field missing, unknown or of another type.
         """
-        _check(given, {f.name for f in fields(cls)})
-        files = {name: FileEntry(**entry) for name, entry in given["files"].items()}
-        return cls(**(given | {"classes": tuple(given["classes"]), "files": files}))
+        complete = _LATER | given
+        _check(complete, {f.name for f in fields(cls)})
+        files = {name: FileEntry(**entry) for name, entry in complete["files"].items()}
+        tuples = {name: tuple(complete[name]) for name in ("classes", "columns")}
+        return cls(**(complete | tuples | {"files": files}))
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -129,7 +150,16 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "files": dict,
     "libraries": dict,
     "format": int,
+    "modality": str,
+    "task": str,
+    "columns": list,
+    "long": str,
 }
+
+_LATER: dict[str, Any] = {"modality": "text", "task": "classification", "columns": [], "long": "truncate"}
+"""What a manifest means that was stored before these fields existed."""
+
+_CHOICES = {"kind": KINDS, "modality": MODALITIES, "task": TASKS, "long": LONG}
 
 
 def _check(given: dict[str, Any], known: set[str]) -> None:
@@ -143,13 +173,28 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
         # To Python, true is an integer.
         if not isinstance(given[name], expected) or (isinstance(given[name], bool) and expected is not bool):
             raise ManifestInvalid(f"{name!r} of the manifest is a {type(given[name]).__name__}.")
-    if given["kind"] not in KINDS:
-        raise ManifestInvalid(f"The manifest has kind {given['kind']!r}; this version serves {', '.join(KINDS)}.")
-    if not all(isinstance(name, str) for name in given["classes"]):
-        raise ManifestInvalid("A class of the manifest is not a string.")
+    for name, choices in _CHOICES.items():
+        if given[name] not in choices:
+            raise ManifestInvalid(f"The manifest has {name} {given[name]!r}; this version serves {', '.join(choices)}.")
     if not given["temperature"] > 0:
         raise ManifestInvalid(f"The manifest has temperature {given['temperature']}; it must be positive.")
-    for name, entry in given["files"].items():
+    _check_lists(given)
+    _check_files(given["files"])
+
+
+def _check_lists(given: dict[str, Any]) -> None:
+    if not all(isinstance(name, str) for name in given["classes"]):
+        raise ManifestInvalid("A class of the manifest is not a string.")
+    if (given["task"] == "regression") == bool(given["classes"]):
+        raise ManifestInvalid(f"The manifest has task {given['task']!r} and {len(given['classes'])} classes.")
+    if not all(isinstance(column, dict) and isinstance(column.get("name"), str) for column in given["columns"]):
+        raise ManifestInvalid("A column of the manifest is not an object with a name.")
+    if (given["modality"] == "table") != bool(given["columns"]):
+        raise ManifestInvalid(f"The manifest has modality {given['modality']!r} and {len(given['columns'])} columns.")
+
+
+def _check_files(files: dict[str, Any]) -> None:
+    for name, entry in files.items():
         if not isinstance(entry, dict) or {key: type(value) for key, value in entry.items()} != _FILE:
             raise ManifestInvalid(
                 f"File {name!r} of the manifest must have a sha256 (string) and size_bytes (integer)."

@@ -17,6 +17,7 @@ class Prototype(Method):
     Shapes: z (n, d) float32 → scores (n, k) float32; not probabilities.
     Cost: O(n·d) once.
     Raises: DatasetTooSmall: fewer than two classes. RequirementMissing: ``prior: names`` without names.
+        TaskUnsupported: regression.
     Source: Snell, Swersky & Zemel, Prototypical Networks for Few-shot Learning, NeurIPS 2017.
     """
 
@@ -42,8 +43,8 @@ class Prototype(Method):
         self.admit(task)
         task.check()
         k = len(task.classes)
-        means = class_means(task.z, task.y, k)
+        means = class_means(task.z, task.labels, k)
         if self.prior == "names" and task.names is not None:
-            counts = np.bincount(task.y, minlength=k)[:, None]
+            counts = np.bincount(task.labels, minlength=k)[:, None]
             means = (counts * means + task.names) / (counts + 1)
         return AffineHead(unit_rows(means).astype(np.float32), np.zeros(k, dtype=np.float32), task.classes)

@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from adapters.base import Task
-from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing
+from adapters.base import Need, Task, TaskKind
+from adapters.columns import Column, Kind, Rows
+from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing, TaskUnsupported
 from adapters.methods import METHODS, parse_method
 
 
@@ -26,16 +27,74 @@ def make_task(counts=(8, 8, 8, 8), d=12, spread=0.35, seed=0, check=lambda: None
     return Task(z.astype(np.float32), y, classes, np.arange(len(y)), names.astype(np.float32), seed=3, check=check)
 
 
+def make_numbers(n=40, d=12, noise=0.1, seed=0, check=lambda: None):
+    """Numbers that embeddings tell but for some noise, in a unit and from an origin of their own."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((n, d)) / np.sqrt(d)
+    y = 500 + 20 * (z @ rng.standard_normal(d) + noise * rng.standard_normal(n))
+    return Task(z.astype(np.float32), y, (), np.arange(n), seed=3, check=check)
+
+
+def make_rows(n=60, seed=0, regression=False, check=lambda: None):
+    """A table of two numbers, one missing at times, and a colour, all of which follow from what is asked for."""
+    rng = np.random.default_rng(seed)
+    y = np.linspace(-2, 2, n) if regression else np.arange(n) % 2
+    hidden = y if regression else 3.0 * y - 1.5
+    numbers = (hidden[:, None] + 0.4 * rng.standard_normal((n, 2))) * [1, 1000]
+    numbers[rng.random(n) < 0.05, 0] = np.nan
+    colours = np.array(["red", "green", "blue"], object)[np.digitize(hidden, [-1, 1])]
+    schema = (
+        Column("length", Kind.NUMBER, -3.0, 3.0),
+        Column("weight", Kind.NUMBER, -3000.0, 3000.0),
+        Column("colour", Kind.CATEGORY, categories=("red", "green", "blue")),
+    )
+    classes = () if regression else ("low", "high")
+    return Task.of_rows(schema, Rows(numbers, colours[:, None]), y, classes, np.arange(n), seed=3, check=check)
+
+
+def make_rows_of_numbers(**fields):
+    return make_rows(regression=True, **fields)
+
+
+TASKS = {"embeddings": make_task, "numbers": make_numbers, "table": make_rows, "table of numbers": make_rows_of_numbers}
+
+
 def settings():
     """Every method with its defaults, and with class names where it can use them."""
-    for name, method in METHODS.items():
-        yield pytest.param(method(), id=name)
+    for method in METHODS.values():
+        yield method()
         if "prior" in method.model_fields:
-            yield pytest.param(method(prior="names"), id=f"{name}-names")
+            yield method(prior="names")
 
 
-@pytest.fixture(params=settings())
+def label(method):
+    return f"{method.method}-names" if Need.NAMES in method.requirements() else method.method
+
+
+def cases():
+    """Every method on every kind of task that it can do."""
+    for method in settings():
+        for name, make in TASKS.items():
+            task = make()
+            if task.kind in method.tasks and not (Need.NAMES in method.requirements() and task.names is None):
+                yield pytest.param((method, make), id=f"{label(method)} on {name}")
+
+
+@pytest.fixture(params=[pytest.param(m, id=label(m)) for m in settings() if TaskKind.CLASSIFICATION in m.tasks])
 def method(request):
+    """One that does classification."""
+    return request.param
+
+
+@pytest.fixture(params=[pytest.param(m, id=label(m)) for m in settings() if TaskKind.REGRESSION in m.tasks])
+def regressor(request):
+    """One that does regression."""
+    return request.param
+
+
+@pytest.fixture(params=cases())
+def case(request):
+    """A method, and a function that makes a task for it."""
     return request.param
 
 
@@ -45,26 +104,64 @@ def kind(request):
 
 
 def run(onnx, z):
+    """All outputs by name."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    return session.run(["scores", "probabilities"], {"embedding": z})
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"embedding": z}), strict=True))
 
 
-def test_onnx_computes_what_the_reference_computes(method):
-    task = make_task()
+def test_onnx_computes_what_the_reference_computes(case):
+    method, make = case
+    task = make()
     head = method.fit(task)
-    scores, probabilities = run(head.onnx(0.7), task.z)
-    expected = head.scores(task.z)
+    outputs, expected = run(head.onnx(0.7), task.z), head.scores(task.z)
+    if task.regression:
+        assert set(outputs) == {"value"}
+        np.testing.assert_allclose(outputs["value"], expected, rtol=1e-5, atol=1e-4)
+        return
     softmax = np.exp(expected / 0.7 - (expected / 0.7).max(axis=1, keepdims=True))
-    np.testing.assert_allclose(scores, expected, atol=1e-4)
-    np.testing.assert_allclose(probabilities, softmax / softmax.sum(axis=1, keepdims=True), atol=1e-4)
+    np.testing.assert_allclose(outputs["scores"], expected, atol=1e-4)
+    np.testing.assert_allclose(outputs["probabilities"], softmax / softmax.sum(axis=1, keepdims=True), atol=1e-4)
 
 
-def test_it_learns(method):
-    assert (method.fit(make_task()).scores(make_task().z).argmax(axis=1) == make_task().y).mean() > 0.9
+def test_it_learns(case):
+    method, make = case
+    task = make()
+    scores = method.fit(task).scores(task.z)
+    if task.regression:
+        assert scores.shape == (len(task.y), 1)
+        assert np.abs(scores[:, 0] - task.y).mean() < 0.4 * np.abs(task.y - task.y.mean()).mean()
+    else:
+        assert (scores.argmax(axis=1) == task.y).mean() > 0.9
 
 
-def test_the_same_seed_gives_the_same_bytes(method):
-    assert method.fit(make_task()).onnx(1.0) == method.fit(make_task()).onnx(1.0)
+def test_the_same_seed_gives_the_same_bytes(case):
+    method, make = case
+    assert method.fit(make()).onnx(1.0) == method.fit(make()).onnx(1.0)
+
+
+def test_what_a_method_cannot_do_it_refuses_and_names_those_that_can(kind):
+    for make in TASKS.values():
+        task = make()
+        if task.kind not in kind.tasks:
+            able = [name for name, other in METHODS.items() if task.kind in other.tasks]
+            with pytest.raises(TaskUnsupported, match=", ".join(sorted(able))):
+                kind().fit(task)
+
+
+def test_the_smallest_number_of_rows_works_and_one_fewer_is_refused(regressor):
+    fewest = regressor.smallest.rows
+    assert np.isfinite(regressor.fit(make_numbers(fewest)).scores(make_numbers().z)).all()
+    with pytest.raises(DatasetTooSmall, match=str(fewest)):
+        regressor.fit(make_numbers(fewest - 1))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e12])
+def test_the_unit_of_numbers_does_not_matter(regressor, scale):
+    task = make_numbers()
+    expected = regressor.fit(task).scores(task.z)
+    seen = regressor.fit(replace(task, y=scale * task.y)).scores(task.z)
+    np.testing.assert_allclose(seen / scale, expected, rtol=1e-5)
 
 
 def test_class_order_is_kept(method):
@@ -77,11 +174,12 @@ def test_class_order_is_kept(method):
     assert method.fit(shuffled).scores(task.z).shape == (len(task.y), 4)
 
 
-def test_a_batch_of_one_equals_a_batch_of_many(method):
-    task = make_task()
+def test_a_batch_of_one_equals_a_batch_of_many(case):
+    method, make = case
+    task = make()
     head = method.fit(task)
     singly = np.concatenate([head.scores(row[None]) for row in task.z])
-    np.testing.assert_allclose(singly, head.scores(task.z), atol=1e-5)
+    np.testing.assert_allclose(singly, head.scores(task.z), rtol=1e-6, atol=1e-5)
 
 
 def test_the_declared_smallest_dataset_works(method):
@@ -103,33 +201,38 @@ def test_one_row_fewer_is_refused(method):
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.5])
-def test_constant_features_stay_finite(method, value):
-    task = make_task()
+def test_constant_features_stay_finite(case, value):
+    method, make = case
+    task = replace(make(), table=None, encoding=None)
     flat = replace(task, z=np.full_like(task.z, value))
     assert np.isfinite(method.fit(flat).scores(flat.z)).all()
 
 
-def test_one_constant_feature_beside_others_stays_finite(method):
-    task = make_task()
+def test_one_constant_feature_beside_others_stays_finite(case):
+    method, make = case
+    task = replace(make(), table=None, encoding=None)
     z = task.z.copy()
-    z[:, 3] = 2.0
+    z[:, 1] = 2.0
     assert np.isfinite(method.fit(replace(task, z=z)).scores(z)).all()
 
 
-def test_cancel_is_respected(method):
+def test_cancel_is_respected(case):
     def stop():
         raise Cancelled("Somebody asked for it.")
 
+    method, make = case
     with pytest.raises(Cancelled):
-        method.fit(make_task(check=stop))
+        method.fit(make(check=stop))
 
 
-def test_parameters_survive_json(method):
+def test_parameters_survive_json(case):
+    method, _ = case
     assert parse_method(json.loads(method.model_dump_json())) == method
 
 
-def test_resolved_parameters_survive_json(method):
-    for variant in method.variants(make_task()):
+def test_resolved_parameters_survive_json(case):
+    method, make = case
+    for variant in method.variants(make()):
         assert parse_method(json.loads(variant.model_dump_json())) == variant
 
 
@@ -155,7 +258,10 @@ def test_a_class_with_a_single_example_is_predicted_and_harms_no_other(method):
 def test_the_paper_is_cited_and_shapes_are_given(kind):
     assert any(year in kind.source for year in map(str, range(1900, 2100)))
     assert kind.source.split(",")[0] in kind.__doc__
-    for word in ("Shapes: z (n, d) float32", "(n, k)", "Cost:", "Raises:", "Source:"):
+    words = ["Shapes: z (n, d) float32", "Cost:", "Raises:", "Source:"]
+    words += ["(n, k)"] if TaskKind.CLASSIFICATION in kind.tasks else []
+    words += ["(n, 1)"] if TaskKind.REGRESSION in kind.tasks else []
+    for word in words:
         assert word in kind.__doc__, word
 
 

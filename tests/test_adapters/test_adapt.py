@@ -7,9 +7,10 @@ import onnxruntime
 import pytest
 
 from adapters.adapt import STAGES, adapt
-from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing
-from adapters.heads import read_tables
+from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing, TaskUnsupported
+from adapters.heads import AffineHead, RowHead, read_tables
 from adapters.methods import METHODS, parse_method
+from models.errors import ExportMismatch
 
 
 def run(task, method, on_stage=lambda _name, _fraction: None):
@@ -107,10 +108,62 @@ def test_every_stage_can_be_cancelled(make_task, stage):
     assert reached[-1] == stage
 
 
-def test_what_cannot_be_learned_from_is_refused_before_anything_is_done(make_task):
+def test_what_cannot_be_learned_from_is_refused_before_anything_is_done(make_task, make_regression):
     heard = []
     with pytest.raises(DatasetTooSmall):
         run(make_task((5,)), "auto", lambda name, _fraction: heard.append(name))
     with pytest.raises(RequirementMissing):
         run(make_task(names=None), {"method": "logistic", "prior": "names"}, lambda name, _f: heard.append(name))
+    with pytest.raises(TaskUnsupported):
+        run(make_regression(), "prototype", lambda name, _f: heard.append(name))
     assert heard == []
+
+
+@pytest.mark.parametrize("method", ["auto", {"method": "ridge", "l2": 0.1}])
+def test_a_number_comes_out_as_one_function_three_times(make_regression, method):
+    task = make_regression(offset=100.0, scale=10.0)
+    made = run(task, method)
+    table = read_tables(made.tables)
+    value = onnxruntime.InferenceSession(made.onnx).run(["value"], {"embedding": task.z})[0]
+    np.testing.assert_allclose(value, task.z @ table.weight.T + table.bias, rtol=1e-5)
+    np.testing.assert_allclose(value, made.head.scores(task.z), rtol=1e-5)
+    assert (made.kind, made.temperature, made.calibrated, table.temperature) == ("affine", 1.0, False, 1.0)
+    assert isinstance(made.head, AffineHead)
+    assert made.report["task"] == "regression"
+    assert made.report["r2"] > 0.9
+    assert np.abs(value[:, 0] - task.y).mean() < 2 * made.report["mae"]
+
+
+def test_a_number_that_could_not_be_held_out_is_fitted_all_the_same(make_regression):
+    made = run(make_regression(3), "auto")
+    assert (made.method.l2, made.temperature) == (3.0, 1.0)
+    assert made.report["r2"] is None
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("method", ["auto", "ridge"])
+def test_a_table_comes_out_as_a_graph_of_rows(make_table_task, regression, method):
+    task = make_table_task(regression=regression)
+    made = run(task, method)
+    assert (made.kind, made.tables) == ("graph", None)
+    assert isinstance(made.head, RowHead)
+    given = {"numbers": task.table.numbers, "categories": task.table.categories}
+    output = "value" if regression else "scores"
+    seen = onnxruntime.InferenceSession(made.onnx).run([output], given)[0]
+    np.testing.assert_allclose(seen, made.head.scores(task.table), atol=1e-4)
+    assert made.report["r2" if regression else "accuracy"] > 0.7
+    assert set(made.seconds) == set(STAGES)
+    json.dumps(made.report, allow_nan=False)
+
+
+def test_the_same_table_gives_the_same_bytes(make_table_task):
+    first, again = run(make_table_task(), "auto"), run(make_table_task(), "auto")
+    assert (first.onnx, first.report) == (again.onnx, again.report)
+
+
+@pytest.mark.parametrize(("kind", "which"), [(AffineHead, "make_task"), (RowHead, "make_table_task")])
+def test_a_file_that_computes_something_else_is_not_published(request, monkeypatch, kind, which):
+    right = kind.onnx
+    monkeypatch.setattr(kind, "onnx", lambda self, temperature: right(self, 2 * temperature))
+    with pytest.raises(ExportMismatch):
+        run(request.getfixturevalue(which)(), "ridge")

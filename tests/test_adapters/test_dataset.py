@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
-from adapters.dataset import encode_labels, groups_of, humanise
+from adapters.columns import Rows
+from adapters.dataset import encode_labels, groups_of, groups_of_rows, groups_of_vectors, humanise
 
 
 def test_classes_are_sorted_whatever_the_order_of_rows():
@@ -12,6 +14,59 @@ def test_classes_are_sorted_whatever_the_order_of_rows():
 
 def test_identical_items_are_one_group():
     assert groups_of(["x", "y", "x", "z"]).tolist() == [0, 1, 0, 2]
+
+
+def test_equal_vectors_are_one_group():
+    z = np.array([[1, 2], [1, 3], [1, 2], [0, 0], [-0.0, 0]], np.float32)
+    assert groups_of_vectors(z).tolist() == [0, 1, 0, 2, 2]
+
+
+def fine_table(n=60):
+    """So many different values that two rows are alike only where one is a copy of the other."""
+    rng = np.random.default_rng(0)
+    return Rows(rng.standard_normal((n, 2)), np.array([f"v{i}" for i in rng.integers(0, 5, n)], object)[:, None])
+
+
+def test_copies_of_rows_are_one_group():
+    rows = fine_table()
+    copied = rows.take(np.r_[np.arange(60), 3, 3, 59])
+    assert groups_of_rows(copied).tolist() == [*range(60), 3, 3, 59]
+
+
+def test_every_row_three_times_is_still_told():
+    assert len(set(groups_of_rows(fine_table().take(np.arange(180) % 60)))) == 60
+
+
+def test_copies_are_told_by_a_single_fine_column():
+    numbers = np.r_[np.arange(60), 3, 59].astype(float)[:, None]
+    assert groups_of_rows(Rows(numbers, np.empty((62, 0), object))).tolist() == [*range(60), 3, 59]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_row_is_one_group(n):
+    assert groups_of_rows(fine_table(n)).tolist() == list(range(n))
+
+
+def test_a_row_that_differs_in_one_cell_is_no_copy():
+    rows = fine_table().take(np.r_[np.arange(60), 3, 4])
+    rows.numbers[60, 0] += 1e-9
+    rows.categories[61, 0] = "other"
+    assert groups_of_rows(rows).tolist() == list(range(62))
+
+
+def test_missing_numbers_and_both_zeros_are_alike():
+    rows = fine_table().take(np.r_[np.arange(60), 3, 4])
+    rows.numbers[3, 0], rows.numbers[60, 0] = np.nan, np.frombuffer(np.uint64(0xFFF8000000000001).tobytes())[0]
+    rows.numbers[4, 0], rows.numbers[61, 0] = 0.0, -0.0
+    assert groups_of_rows(rows).tolist() == [*range(60), 3, 4]
+
+
+def test_rows_of_a_coarse_table_are_alike_without_being_copies():
+    rng = np.random.default_rng(0)
+    coarse = Rows(rng.integers(0, 3, (50, 2)).astype(float), rng.choice(["a", "b", ""], (50, 1)).astype(object))
+    assert groups_of_rows(coarse).tolist() == list(range(50))
+    assert groups_of_rows(Rows(coarse.numbers, np.empty((50, 0), object))).tolist() == list(range(50))
+    assert groups_of_rows(Rows(np.empty((50, 0)), coarse.categories)).tolist() == list(range(50))
 
 
 @pytest.mark.parametrize(

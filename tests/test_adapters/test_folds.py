@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.base import Task
-from adapters.folds import NEVER, stratified_folds
+from adapters.folds import NEVER, deal_folds, random_folds, stratified_folds
 
 
 def task_of(y, groups, seed=0):
@@ -12,6 +12,11 @@ def task_of(y, groups, seed=0):
     _, y = np.unique(y, return_inverse=True)
     classes = tuple(map(str, range(y.max() + 1)))
     return Task(np.zeros((len(y), 1), np.float32), y, classes, groups, seed=seed)
+
+
+def numbers_of(groups, seed=0):
+    groups = np.array(groups)
+    return Task(np.zeros((len(groups), 1), np.float32), np.arange(len(groups)) / 7, (), groups, seed=seed)
 
 
 def test_a_class_is_spread_over_min_n_k_folds():
@@ -70,3 +75,41 @@ def test_groups_stay_together_and_every_class_stays_in_training(rows, seed):
     assert len(used) != 1
     for fold in used:
         assert set(task.y[folds != fold]) == set(task.y)
+
+
+def test_numbers_are_dealt_evenly_and_the_seed_decides():
+    first, again, other = (random_folds(numbers_of(range(23), seed)) for seed in (1, 1, 2))
+    assert sorted(np.bincount(first)) == [4, 4, 5, 5, 5]
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize(
+    "groups", [[0], [0, 1], [0, 1, 2], [0, 0, 0, 0, 0], [0, 1, 1, 1]], ids=["1", "2", "3 rows", "1 group", "1 row left"]
+)
+def test_numbers_of_which_too_few_would_be_left_are_never_held_out(groups):
+    assert set(random_folds(numbers_of(groups))) == {NEVER}
+
+
+def test_four_different_numbers_are_held_out_one_by_one():
+    assert sorted(random_folds(numbers_of(range(4)))) == [0, 1, 2, 3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 5))
+def test_groups_of_numbers_stay_together_and_rows_are_left_to_learn_from(groups, seed):
+    task = numbers_of(groups, seed)
+    folds = random_folds(task)
+    assert len(folds) == len(groups)
+    for group in set(groups):
+        assert len(set(folds[task.groups == group])) == 1
+    used = set(folds)
+    assert used == {NEVER} or used == set(range(min(5, len(set(groups)))))
+    for fold in used - {NEVER}:
+        assert (folds != fold).sum() >= 2
+
+
+def test_the_task_decides_which_folds_are_dealt():
+    classes, numbers = task_of([0, 0, 0, 1, 1, 2], range(6)), numbers_of(range(9))
+    assert (deal_folds(classes) == stratified_folds(classes)).all()
+    assert (deal_folds(numbers) == random_folds(numbers)).all()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from adapters.linalg import class_means, log_softmax, mean_squared_norm, row_weights, thin_svd, unit_rows
+from adapters.linalg import class_means, log_softmax, mean_squared_norm, row_weights, standardise, thin_svd, unit_rows
 
 
 @pytest.mark.parametrize("shape", [(30, 8), (8, 30), (9, 9)])
@@ -41,3 +41,19 @@ def test_unit_rows_leave_a_zero_row():
 
 def test_log_softmax_survives_large_scores():
     np.testing.assert_allclose(log_softmax(np.array([[1e4, 0.0], [0, 0]])), [[0, -1e4], [np.log(0.5)] * 2])
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(0, 1), (-1e6, 1), (3, 1e-9), (1e12, 1e12)])
+def test_standardised_values_have_mean_0_and_deviation_1_and_come_back(offset, scale):
+    values = offset + scale * np.random.default_rng(0).standard_normal(50)
+    standard, mean, deviation = standardise(values)
+    assert [standard.mean(), standard.std()] == pytest.approx([0, 1], abs=1e-5)
+    np.testing.assert_allclose(mean + deviation * standard, values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e20])
+def test_equal_values_keep_their_unit(value):
+    standard, mean, deviation = standardise(np.full(7, value))
+    assert deviation == 1
+    assert mean == pytest.approx(value)
+    np.testing.assert_allclose(standard, 0, atol=1e-12 * max(1, value))

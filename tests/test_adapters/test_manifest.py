@@ -37,6 +37,30 @@ def test_it_comes_back():
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
 
 
+TABLE = replace(
+    MANIFEST,
+    kind="graph",
+    backbone="",
+    backbone_digest="",
+    tap="row",
+    classes=(),
+    temperature=1.0,
+    calibrated=False,
+    modality="table",
+    task="regression",
+    columns=({"name": "size", "kind": "number", "low": 0.5, "examples": [1, 2]},),
+)
+
+
+def test_a_table_comes_back():
+    assert Manifest.from_json(TABLE.to_json()) == TABLE
+
+
+def test_what_was_stored_before_there_were_tables_is_read():
+    older = spoiled(modality=..., task=..., columns=..., long=...)
+    assert Manifest.from_json(older) == MANIFEST
+
+
 def test_the_order_of_mappings_does_not_change_the_bytes():
     turned = replace(MANIFEST, method={"c": 10.0, "method": "logistic"})
     assert turned.to_json() == MANIFEST.to_json()
@@ -57,6 +81,17 @@ def test_the_order_of_mappings_does_not_change_the_bytes():
         ({"files": {"a": {"sha256": "x"}}}, "'a'"),
         ({"files": {"a": "x"}}, "'a'"),
         ({"calibrated": 1}, "'calibrated'"),
+        ({"modality": "image"}, "modality 'image'"),
+        ({"modality": None}, "'modality'"),
+        ({"task": "ranking"}, "task 'ranking'"),
+        ({"task": "regression"}, "'regression' and 2 classes"),
+        ({"classes": []}, "'classification' and 0 classes"),
+        ({"long": "drop"}, "long 'drop'"),
+        ({"columns": {}}, "'columns'"),
+        ({"columns": ["size"], "modality": "table"}, "column"),
+        ({"columns": [{"kind": "number"}], "modality": "table"}, "column"),
+        ({"modality": "table"}, "'table' and 0 columns"),
+        ({"columns": [{"name": "size"}]}, "'text' and 1 columns"),
     ],
 )
 def test_what_is_not_exactly_a_manifest_is_refused(changes, says):

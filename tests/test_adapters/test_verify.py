@@ -1,10 +1,13 @@
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from adapters.heads import AffineHead, tables_bytes
-from adapters.verify import verify
+from adapters.encoding import Encoding
+from adapters.heads import AffineHead, RowHead, tables_bytes
+from adapters.methods.ridge import Ridge
+from adapters.verify import verify, verify_rows
 from models.errors import ExportMismatch
 
 HEAD = AffineHead(np.eye(3, 4, dtype=np.float32), np.zeros(3, np.float32), ("a", "b", "c"))
@@ -37,3 +40,84 @@ def test_another_temperature_is_refused():
         check(onnx_temperature=0.6)
     with pytest.raises(ExportMismatch, match="temperature"):
         check(tables_temperature=0.6)
+
+
+def value_head(scale=1.0, offset=0.0):
+    weight = np.array([[1, -2, 0.5, 0]], np.float32) * np.float32(scale)
+    return AffineHead(weight, np.array([offset], np.float32), ())
+
+
+def check_value(head, other=None):
+    other = other or head
+    return verify(head, 1.0, onnx=other.onnx(1.0), tables=tables_bytes(other, 1.0), z=Z, seed=0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, -1e9])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
+def test_a_value_of_any_unit_passes(scale, offset):
+    assert check_value(value_head(scale, offset * scale)) < 1e-5
+
+
+def test_what_a_float32_rounds_far_from_zero_is_no_difference():
+    head = value_head(offset=1e6)
+    assert check_value(head, replace(head, bias=np.nextafter(head.bias, np.float32(np.inf)))) < 1e-4
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
+def test_another_value_is_refused_in_any_unit(scale):
+    head = value_head(scale)
+    with pytest.raises(ExportMismatch, match="values of the ONNX file"):
+        check_value(head, replace(head, bias=np.array([1e-2 * scale], np.float32)))
+
+
+def test_a_value_that_is_always_the_same_passes():
+    assert check_value(AffineHead(np.zeros((1, 4), np.float32), np.zeros(1, np.float32), ())) == 0
+
+
+@pytest.fixture(params=[False, True], ids=["classes", "numbers"])
+def rows(request, make_table_task):
+    """A task and the head that was fitted to it."""
+    task = make_table_task(regression=request.param)
+    return task, RowHead(task.schema, task.encoding, Ridge(l2=1.0).fit(task))
+
+
+def test_a_table_passes(rows):
+    task, head = rows
+    assert verify_rows(head, 0.5, onnx=head.onnx(0.5), table=task.table, seed=0) < 1e-5
+
+
+def test_another_head_of_a_table_is_refused(rows):
+    task, head = rows
+    other = replace(head, head=replace(head.head, bias=head.head.bias + np.float32(0.5)))
+    with pytest.raises(ExportMismatch, match="of the ONNX file differ"):
+        verify_rows(head, 0.5, onnx=other.onnx(0.5), table=task.table, seed=0)
+
+
+SPOILED = {
+    "a number is missing": lambda rows: np.isnan(rows.numbers).sum(axis=1) == 1,
+    "a category is missing": lambda rows: (rows.categories[:, 0] == "") & ~np.isnan(rows.numbers).all(axis=1),
+    "a category is unknown": lambda rows: ~np.isin(rows.categories[:, 0], ["", "red", "blue", "green"]),
+    "all is missing": lambda rows: (rows.categories[:, 0] == "") & np.isnan(rows.numbers).all(axis=1),
+}
+
+
+@dataclass(frozen=True)
+class Differently:
+    """An encoding that is another one where rows are spoiled."""
+
+    encoding: Encoding
+    spoiled: Callable
+
+    def encode(self, rows):
+        return self.encoding.encode(rows) + self.spoiled(rows)[:, None].astype(np.float32)
+
+
+@pytest.mark.parametrize("spoiled", SPOILED.values(), ids=SPOILED)
+def test_another_answer_to_rows_that_training_did_not_show_is_refused(make_table_task, spoiled):
+    task = make_table_task()
+    whole = np.flatnonzero(~np.isnan(task.table.numbers).any(axis=1) & (task.table.categories[:, 0] != ""))
+    task = task.rows(whole)
+    head = RowHead(task.schema, task.encoding, Ridge(l2=1.0).fit(task))
+    odd = replace(head, encoding=Differently(head.encoding, spoiled))
+    with pytest.raises(ExportMismatch, match="on spoiled rows"):
+        verify_rows(odd, 0.5, onnx=head.onnx(0.5), table=task.table, seed=0)

@@ -27,3 +27,17 @@ def test_where_nothing_can_be_compared_names_decide(make_task):
     chosen = settle(Auto(), alone)
     assert (chosen.method, chosen.prior, chosen.c) == ("logistic", "names", 10.0)
     assert settle(Auto(), replace(alone, names=None)).method == "prototype"
+
+
+def test_for_numbers_it_tries_what_can_do_them(make_regression):
+    task = make_regression()
+    assert {variant.method for variant in Auto().variants(task)} == {"ridge"}
+    np.testing.assert_array_equal(Auto().fit(task).weight, settle(Auto(), task).fit(task).weight)
+    assert settle(Auto(), make_regression(3)).l2 == 3.0
+
+
+def test_of_uneven_classes_that_cannot_be_held_out_it_takes_the_balanced_loss(make_task):
+    task = make_task((6, 2))
+    alone = replace(task, groups=task.y)
+    assert any(not getattr(variant, "balanced", True) for variant in Auto().variants(alone))
+    assert settle(Auto(), alone).balanced

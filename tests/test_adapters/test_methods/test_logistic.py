@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from adapters.methods.logistic import Logistic
+from adapters.select import compare, pick
 
 
 def norm2(z):
@@ -98,3 +99,19 @@ def test_without_c_it_takes_one_of_its_grid(make_task):
     head = Logistic().fit(task)
     grid = [variant.fit(task).weight for variant in Logistic().variants(task)]
     assert any(np.array_equal(head.weight, weight) for weight in grid)
+
+
+@pytest.mark.parametrize(("counts", "uneven"), [((8, 8), False), ((8, 4), False), ((9, 4), True), ((8, 8, 1), False)])
+def test_uneven_classes_are_also_tried_as_they_are(make_task, counts, uneven):
+    proposals = Logistic.proposals(make_task(counts))
+    assert [method for method in proposals if method.balanced] == [Logistic(), Logistic(prior="names")]
+    assert {method.balanced for method in proposals} == ({True, False} if uneven else {True})
+
+
+def test_of_a_rare_class_the_unbalanced_loss_is_the_better_one(make_task):
+    """And held-out log loss says so: balanced, about half of what is called rare is not."""
+    task = make_task((400, 20), d=4, spread=2.5)
+    comparison = compare((Logistic(c=10.0), Logistic(c=10.0, balanced=False)), task)
+    choice = pick(comparison, task.y, comparison.held_out)
+    assert choice.index == 1
+    assert choice.loss[1] < 0.8 * choice.loss[0]

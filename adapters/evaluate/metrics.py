@@ -1,0 +1,121 @@
+"""Figures of plain arrays. scikit-learn is the oracle in the tests."""
+
+import numpy as np
+
+from adapters.base import F64, I64, Mask
+
+_ECE_BINS = 15
+_Z95 = 1.959963984540054
+_RESAMPLES = 1000
+
+
+def wilson_interval(right: float, total: int) -> tuple[float, float]:
+    """95% interval of a share.
+
+    Source: Wilson, Journal of the American Statistical Association 22, 1927.
+    """
+    share, z2 = right / total, _Z95**2
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = _Z95 / (1 + z2 / total) * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def expected_calibration_error(p: F64, y: I64, bins: int = _ECE_BINS) -> float:
+    """Mean gap between the top probability and being right, over bins of equal width, weighted by rows.
+
+    Args:
+        p: (n, k) probabilities.
+        y: (n,) true classes.
+        bins: How many.
+
+    Source: Naeini, Cooper & Hauskrecht, AAAI 2015.
+    """
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(which, weights=confidence - right, minlength=bins)
+    return float(np.abs(gap).sum() / len(y))
+
+
+def precision_recall_f1(y: I64, predicted: I64, k: int) -> tuple[F64, F64, F64]:
+    """Of each class: each (k,); zero where the denominator is."""
+    right = np.bincount(y[y == predicted], minlength=k).astype(np.float64)
+    said, true = np.bincount(predicted, minlength=k), np.bincount(y, minlength=k)
+    return right / np.maximum(said, 1), right / np.maximum(true, 1), 2 * right / np.maximum(said + true, 1)
+
+
+def roc_auc(score: F64, positive: Mask) -> float:
+    """Chance that a positive row scores above a negative one, a tie counting half; both kinds must be there.
+
+    Args:
+        score: (n,) larger is more positive.
+        positive: (n,) the truth.
+
+    Source: Mann & Whitney, Annals of Mathematical Statistics 18(1), 1947.
+    """
+    _, tied, count = np.unique(score, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    rank = (last - (count - 1) / 2)[tied.reshape(-1)]
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    above = float(rank[positive].sum()) - positives * (positives + 1) / 2
+    return above / (positives * negatives)
+
+
+def average_precision(score: F64, positive: Mask) -> float:
+    """Precision at every threshold, weighted by the recall that it adds; tied rows share one threshold.
+
+    Args:
+        score: (n,) larger is more positive.
+        positive: (n,) the truth; at least one row is.
+    """
+    _, tied = np.unique(-score, return_inverse=True)
+    count = np.bincount(tied.reshape(-1))
+    found = np.bincount(tied.reshape(-1), weights=positive)
+    precision = np.cumsum(found) / np.cumsum(count)
+    return float((precision * found).sum() / found.sum())
+
+
+def r2(y: F64, predicted: F64) -> float | None:
+    """1 - residual over total sum of squares, (n,) each; None where all of `y` is equal.
+
+    Source: Draper & Smith, Applied Regression Analysis, 3rd ed., 1998.
+    """
+    return _r2(*_sums(y, predicted).sum(axis=0)) if np.ptp(y) > 0 else None
+
+
+def r2_interval(y: F64, predicted: F64, groups: I64, seed: int) -> tuple[float, float] | None:
+    """95% interval of `r2`: the percentiles of 1,000 bootstrap samples of whole groups.
+
+    None where all of `y` is equal or one group holds all. Samples whose targets are all equal have no r2 and are left
+    out.
+
+    Cost: O(1000·groups); about 2 s for 100,000.
+    Source: Efron, Annals of Statistics 7(1), 1979; whole clusters as in Davison & Hinkley, Bootstrap Methods and their
+        Application, 1997, section 3.8.
+    """
+    _, index = np.unique(groups, return_inverse=True)
+    g = int(index.max()) + 1
+    if g < 2 or np.ptp(y) == 0:
+        return None
+    by_group = np.stack([np.bincount(index.reshape(-1), weights=column) for column in _sums(y, predicted).T], axis=1)
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(_RESAMPLES):
+        times = np.bincount(rng.integers(0, g, g), minlength=g)
+        value = _r2(*(times @ by_group))
+        if value is not None:
+            values.append(value)
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _sums(y: F64, predicted: F64) -> F64:
+    """(n, 4) of each row: one, y, y² and squared error, in units in which y has mean 0 and deviation about 1."""
+    mean, spread = y.mean(), y.std()
+    t = (y - mean) / spread
+    return np.stack([np.ones(len(y)), t, t**2, ((y - predicted) / spread) ** 2], axis=1)
+
+
+def _r2(count: float, total: float, squares: float, residual: float) -> float | None:
+    spread = squares - total**2 / count
+    # Below that the squares cancel: all targets are equal.
+    return float(1 - residual / spread) if spread > 1e-12 * squares else None
