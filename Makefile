@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-start serve demo docs bento clean
+.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-serving bench-tables bench-start serve demo docs bento clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,10 +44,16 @@ serve: setup  ## Serve on http://127.0.0.1:3000 until Ctrl-C
 demo: setup  ## Upload, adapt, predict: the main job, start to end
 	@$(BIN)/python examples/demo.py
 
-bench: bench-banking77 bench-start  ## All benchmarks (needs BENCH_DATA)
+bench: bench-banking77 bench-tables bench-serving bench-start  ## All benchmarks (needs BENCH_DATA)
 
 bench-banking77: setup  ## Accuracy, log loss and seconds on Banking77 over HTTP (needs BENCH_DATA)
 	$(BIN)/python -m benchmarks.banking77
+
+bench-serving: setup  ## Rate, latency, memory beside ONNX Runtime, FastAPI, LitServe; 8 minutes (needs BENCH_DATA)
+	$(BIN)/python -m benchmarks.serving
+
+bench-tables: setup  ## Quality beside scikit-learn, and speed, on tables over HTTP (needs BENCH_DATA)
+	$(BIN)/python -m benchmarks.tables
 
 bench-start: setup  ## Seconds to ready and memory of the HTTP process
 	$(BIN)/python -m benchmarks.start
