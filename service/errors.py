@@ -2,7 +2,7 @@
 
     InputError
     ├── UploadTooLarge, UploadUnreadable, UploadRefused, FormatUnsupported    uploads
-    ├── BodyTooLarge, BodyMalformed, BodyInvalid                              request bodies
+    ├── BodyTooLarge, BodyTooSlow, BodyMalformed, BodyInvalid                              request bodies
     ├── NotFound, MethodNotAllowed, Conflict, KeyReused, PreconditionFailed   resources
     ├── Unauthorized, AuthorizationRepeated, KeyMisplaced, Forbidden          keys
     ├── HostRefused, Busy, NotReady, DiskFull                                 the service's own state
@@ -48,6 +48,12 @@ class BodyTooLarge(InputError):
     """A request body is over its limit."""
 
     code = "body-too-large"
+
+
+class BodyTooSlow(InputError):
+    """A request body did not come in time."""
+
+    code = "body-too-slow"
 
 
 class BodyMalformed(InputError):
@@ -161,6 +167,7 @@ STATUS: dict[type[GraftError], HTTPStatus] = {
     UploadRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     FormatUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     BodyMalformed: HTTPStatus.BAD_REQUEST,
     BodyInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotFound: HTTPStatus.NOT_FOUND,

@@ -18,7 +18,9 @@ from service.database.engine import migrate, open_engine
 from service.jobs import queue
 from service.metrics import Meters, forget_the_dead
 from service.routes import adapters, backbones, datasets, guard, health, jobs, keys, metrics, predict
+from service.routes.ahead import Ahead
 from service.routes.guard import Guard
+from service.routes.in_time import InTime
 from service.routes.observed import Observed
 from service.routes.openapi import document
 from service.routes.state import State
@@ -63,7 +65,8 @@ def create_api() -> FastAPI:
 def enclosed(api: FastAPI) -> ASGIApp:
     """The application with everything that stands around it; its state must be there."""
     state: State = api.state.graft
-    return Observed(Guard(api, allowed_hosts=state.settings.allowed_hosts, keys=state.keys), state.meters)
+    inside = InTime(Ahead(api, predict.route))
+    return Observed(Guard(inside, allowed_hosts=state.settings.allowed_hosts, keys=state.keys), state.meters)
 
 
 @asynccontextmanager
