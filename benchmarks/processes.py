@@ -42,7 +42,7 @@ def family(pid: int) -> list[Usage]:
     """A process and everything below it that lives now, parents first."""
     found = []
     for one in tree(pid):
-        with suppress(FileNotFoundError):  # it has just ended
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             found.append(usage(one))
     return found
 
@@ -90,7 +90,7 @@ def paused(pid: int) -> Iterator[None]:
 
 
 def usage(pid: int) -> Usage:
-    """One process now. Raises FileNotFoundError when it has ended."""
+    """One process now. Raises FileNotFoundError or ProcessLookupError when it has ended."""
     folder = PROC / str(pid)
     kilobytes = {}
     for line in (folder / "status").read_text().splitlines():

@@ -93,7 +93,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     predictor = Predictor(directory, hosted)
 
     def level() -> tuple[int, int]:
-        return hosted.waiting, len(graphs)
+        return hosted.waiting, len(heads) + len(graphs)
 
     forget_the_dead(settings.metrics_dir)
     tasks = [

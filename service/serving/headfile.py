@@ -118,6 +118,10 @@ class HeadFile:
         """Room for heads while there are none."""
         return len(self._map) - _FIRST
 
+    def __len__(self) -> int:
+        """Heads that this process has put or found in it."""
+        return len(self._held)
+
     def get(self, key: str) -> Arrays | None:
         """A head that this process has found or appended: views of the file, read-only, valid while they live."""
         place = self._held.get(key)

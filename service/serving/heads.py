@@ -87,6 +87,11 @@ class HeadTable:
         self._alone: Recent[str, Slot] = Recent(min(ALONE_BYTES, self._file_bytes), _size_bytes)
         self._complaint = ""
 
+    def __len__(self) -> int:
+        """Heads that this process holds ready."""
+        file = self._file
+        return len(self._alone) + (len(file) if file is not None else 0)
+
     def get(self, key: str) -> Slot | None:
         """The head of that key, or None where this process has not put it, or it has been let go."""
         file = self._file
