@@ -9,6 +9,7 @@
 Everything here talks HTTP; nothing here embeds, fits or stores.
 """
 
+from graft._answers import InputWarning, PredictedFile, Prediction, Predictions
 from graft._client import Client
 from graft._errors import (
     ApiError,
@@ -27,14 +28,15 @@ from graft._types import (
     Adapter,
     Alias,
     Backbone,
+    Column,
     Dataset,
     Job,
     Key,
     Metrics,
-    Prediction,
     Problem,
     ProblemDetails,
     Readiness,
+    Target,
     Version,
 )
 from graft._version import __version__
@@ -46,20 +48,25 @@ __all__ = [
     "Backbone",
     "Busy",
     "Client",
+    "Column",
     "Dataset",
     "Forbidden",
     "GraftError",
+    "InputWarning",
     "Job",
     "JobCancelled",
     "JobFailed",
     "Key",
     "Metrics",
     "NotFound",
+    "PredictedFile",
     "Prediction",
+    "Predictions",
     "Problem",
     "ProblemDetails",
     "Readiness",
     "Retry",
+    "Target",
     "Timeout",
     "Unauthorized",
     "Unreachable",

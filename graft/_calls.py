@@ -67,14 +67,17 @@ class Calls:
             Unreachable: Nothing answered.
             Timeout: No answer within the client's `timeout_s`.
         """
+        return self._repeated(lambda: self.once(method, path, **request), repeatable or method in REPEATABLE)
+
+    def _repeated(self, once: Callable[[], httpx.Response], repeatable: bool) -> httpx.Response:
         spent_s = 0.0
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self.once(method, path, **request)
+                return once()
             except Unreachable as error:
-                if error.sent and not (repeatable or method in REPEATABLE):
+                if error.sent and not repeatable:
                     raise
                 pause_s = self._retry.pause_s(attempt, None, spent_s)
                 if pause_s is None:
@@ -105,6 +108,31 @@ class Calls:
                 yield checked(response)
         except httpx.TransportError as error:
             raise broken(error, str(self._http.base_url)) from error
+
+    @contextmanager
+    def download(self, path: str, *, read_timeout_s: float, **request: Unpack[Request]) -> Iterator[httpx.Response]:
+        """POST, and open an answer that is read as it comes; repeated as `send` until it begins, and no further.
+
+        Raises:
+            ApiError, Unreachable, Timeout: As `send`; the last two also while it is read.
+        """
+        timeout = httpx.Timeout(**self._http.timeout.as_dict() | {"read": read_timeout_s})
+        response = self._repeated(lambda: self._opened(path, timeout, request), repeatable=True)
+        try:
+            yield response
+        except httpx.TransportError as error:
+            raise broken(error, str(self._http.base_url)) from error
+        finally:
+            response.close()
+
+    def _opened(self, path: str, timeout: httpx.Timeout, request: Request) -> httpx.Response:
+        try:
+            response = self._http.send(self._http.build_request("POST", path, timeout=timeout, **request), stream=True)
+            if response.is_error:
+                response.read()
+        except httpx.TransportError as error:
+            raise broken(error, str(self._http.base_url)) from error
+        return checked(response)
 
 
 def decode(response: httpx.Response) -> dict[str, Any]:

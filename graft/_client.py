@@ -8,22 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack, overload
+from typing import IO, Any, Literal, Self, TypedDict, Unpack, overload
 
 import httpx
 
+from graft._answers import PredictedFile, Predictions
 from graft._calls import Calls, Request, decode
 from graft._errors import Busy, GraftError, Timeout
-from graft._resources import Adapters, Backbones, Datasets, Jobs, Keys, new_key, segment
+from graft._inputs import Input
+from graft._predicting import RowProgress, predict, predict_file
+from graft._resources import Adapters, Backbones, Datasets, Jobs, Keys, given, new_key
 from graft._retry import Retry
-from graft._types import Dataset, Job, Prediction, Readiness, Version
+from graft._types import Dataset, Job, Readiness, Version
 from graft._upload import Rows, upload_file
 from graft._version import __version__
 from graft._waiting import Follower
 
 DEFAULT_URL = "http://127.0.0.1:3000"
-LARGEST_CALL = 1000
-"""Inputs that the service takes in one call to predict."""
 
 Method = str | Mapping[str, Any]
 Progress = Callable[[Job], None]
@@ -34,8 +35,13 @@ class FitOptions(TypedDict, total=False):
 
     method: Method
     backbone: str | None
+    long: str | None
+    modality: str | None
     text: str | None
     label: str | None
+    target: str | None
+    task: str | None
+    columns: Mapping[str, str] | None
     strict: bool
     max_seconds: float | None
     seed: int | None
@@ -123,8 +129,13 @@ class Client:
         name: str,
         method: Method = "auto",
         backbone: str | None = None,
+        long: str | None = None,
+        modality: str | None = None,
         text: str | None = None,
         label: str | None = None,
+        target: str | None = None,
+        task: str | None = None,
+        columns: Mapping[str, str] | None = None,
         strict: bool = False,
         max_seconds: float | None = None,
         seed: int | None = None,
@@ -133,15 +144,22 @@ class Client:
         timeout_s: float | None = None,
         on_progress: Progress | None = None,
     ) -> Version | Job:
-        """Fit an adapter to labelled texts: upload, fit and publish in one call. What is left out, the service chooses.
+        """Fit an adapter to labelled items: upload, fit and publish in one call. What is left out, the service chooses.
 
         Args:
-            data: Path of a CSV, TSV, JSONL or Parquet file, (text, label) pairs, or a dataset that is already there.
+            data: Path of a file of texts or table rows (CSV, TSV, JSONL, Parquet) or of vectors (.npz, Parquet), (text,
+                label) pairs, or a dataset that is already there.
             name: What to call the adapter; a name that exists gets a new version.
             method: ``auto``, a method's name, or its parameters: ``{"method": "logistic", "prior": "names"}``.
             backbone: Id of a hosted backbone; the service's first one where left out.
+            long: What becomes of long texts: ``truncate`` (their end is left out) or ``chunk`` (all parts averaged).
+            modality: What the file holds: ``text``, ``table`` or ``vector``; guessed where left out.
             text: Column of the texts in the file, guessed where left out.
             label: Column of the labels in the file, guessed where left out.
+            target: Column of a table that is to be predicted.
+            task: ``classification`` or ``regression``; by the target's values where left out.
+            columns: What columns of a table are where the guess is wrong: ``number``, ``boolean``, ``date``,
+                ``category`` or ``ignore``, by name.
             strict: Refuse the file for any bad row.
             max_seconds: Limit on fitting.
             seed: Source of all randomness.
@@ -159,9 +177,10 @@ class Client:
             Timeout: It was not done after `timeout_s`; it goes on in the service.
         """
         fields: dict[str, Any] = {"name": name, "backbone": backbone, "method": method}
-        fields |= {"max_seconds": max_seconds, "seed": seed, "promote": promote}
-        columns = {"text": text, "label": label, "strict": strict or None}
-        started = self._start_fit(data, _given(fields), _given(columns))
+        fields |= {"long": long, "max_seconds": max_seconds, "seed": seed, "promote": promote}
+        reading: dict[str, Any] = {"modality": modality, "text": text, "label": label, "target": target}
+        reading |= {"task": task, "columns": columns, "strict": strict or None}
+        started = self._start_fit(data, given(fields), given(reading))
         if not wait or isinstance(started, Version):
             return started
         return self.finish_fit(started, timeout_s=timeout_s, on_progress=on_progress)
@@ -173,27 +192,63 @@ class Client:
         done = self.jobs.wait(job.id, timeout_s=timeout_s, on_progress=on_progress)
         return self.adapters.version(f"{done.adapter}:{done.version}")
 
-    def predict(self, ref: str, texts: Sequence[str], *, top_k: int = 3) -> list[Prediction]:
-        """Classify texts, in the order given.
+    def predict(self, ref: str, inputs: Sequence[Input], *, top_k: int = 3, long: str | None = None) -> Predictions:
+        """Predict inputs, in the order given.
 
-        More than 1,000 texts go in several calls; all are answered by the version that answered the first.
+        More than 1,000 go in several calls; all are answered by the version that answered the first.
 
         Args:
             ref: ``name`` (the live version), ``name@alias`` or ``name:3``.
-            texts: The texts.
+            inputs: What the adapter was fitted on: texts, dicts of columns (the rows of a table), or sequences of
+                numbers such as the rows of a NumPy array.
             top_k: How many labels to list in `Prediction.top`.
+            long: What becomes of long texts, ``truncate`` or ``chunk``; as the adapter was fitted where left out.
+
+        Returns:
+            A list of answers; its `warnings` say what was odd about the inputs.
 
         Raises:
-            TypeError: `texts` is a single string.
-            ApiError: No such adapter, or a text that cannot be taken; `problems` points at it.
+            TypeError: `inputs` is a single one or a data frame, or one of them is of another kind.
+            ApiError: No such adapter, or an input that cannot be taken; `problems` points at it.
         """
-        if isinstance(texts, str):
-            raise TypeError(f"texts is a single string; put it in a list: client.predict({ref!r}, [text]).")
-        predictions: list[Prediction] = []
-        for start in range(0, len(texts), LARGEST_CALL):
-            chunk = list(texts[start : start + LARGEST_CALL])
-            predictions += self._predict(predictions[0].adapter if predictions else ref, chunk, top_k)
-        return predictions
+        return predict(self._calls, ref, inputs, top_k, long)
+
+    def predict_file(
+        self,
+        ref: str,
+        path: str | Path,
+        out: str | Path | IO[bytes],
+        *,
+        text: str | None = None,
+        top_k: int = 1,
+        long: str | None = None,
+        filename: str | None = None,
+        on_progress: RowProgress | None = None,
+    ) -> PredictedFile:
+        """Predict the rows of a file into another file of the same format, with answers beside the rows.
+
+        Columns that are added: ``label`` and ``probability`` (with `top_k` also ``label_2``, ...) or ``value``,
+        ``truncated`` of texts, ``adapter``, and ``warnings`` of the row. NumPy files are answered as JSON Lines.
+
+        Args:
+            ref: As `predict`.
+            path: CSV, TSV, JSON Lines, a JSON list, Parquet, .npy or .npz.
+            out: Where to write: a path, which takes its name only when it is complete, or an open binary file.
+            text: Column of the texts; guessed where left out.
+            top_k: Labels of each row.
+            long: As `predict`.
+            filename: What to call the file, where its name does not say its format.
+            on_progress: Called with the rows received so far, about, and all of them.
+
+        Raises:
+            ApiError: No such adapter, or a file that cannot be read; nothing is answered then.
+            Unreachable, Timeout: Nothing answered, or the answer broke off.
+            OSError: A file cannot be read or written.
+        """
+        form = {name: _form(value) for name, value in given({"text": text, "top_k": top_k, "long": long}).items()}
+        target = Path(out) if isinstance(out, str) else out
+        name = filename or Path(path).name
+        return predict_file(self._calls, ref, Path(path), target, filename=name, form=form, on_progress=on_progress)
 
     def readiness(self) -> Readiness:
         """Whether the service can answer now. Raises Unreachable."""
@@ -221,13 +276,13 @@ class Client:
             time.sleep(0.1)
 
     def _start_fit(
-        self, data: str | Path | Rows | Dataset, fields: dict[str, Any], columns: dict[str, Any]
+        self, data: str | Path | Rows | Dataset, fields: dict[str, Any], reading: dict[str, Any]
     ) -> Job | Version:
         if isinstance(data, Dataset):
-            if columns:
-                raise TypeError("text, label and strict are chosen when a dataset is uploaded; it is there already.")
+            if reading:
+                raise TypeError(f"{', '.join(reading)}: chosen when a dataset is uploaded, and it is there already.")
             return self._created(json=fields | {"dataset": data.id})
-        form = {name: _form(value) for name, value in (fields | columns).items()}
+        form = {name: _form(value) for name, value in (fields | reading).items()}
         with upload_file(data) as file:
             return self._created(data=form, files={"file": file})
 
@@ -235,16 +290,6 @@ class Client:
         request["headers"] = new_key()
         body = self._calls.json("POST", "/v1/adapters", repeatable=True, **request)
         return Job.from_json(body) if "state" in body else Version.from_json(body)
-
-    def _predict(self, ref: str, texts: list[str], top_k: int) -> list[Prediction]:
-        path = f"/v1/adapters/{segment(ref)}/predict"
-        body = self._calls.json("POST", path, repeatable=True, json={"inputs": texts, "top_k": top_k})
-        common = {"adapter": body.get("adapter", ref), "calibrated": body.get("calibrated", False)}
-        return [Prediction.from_json(common | one) for one in body["predictions"]]
-
-
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _form(value: object) -> str:

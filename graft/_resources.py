@@ -5,7 +5,7 @@ Lists are read to their end, page by page; `limit` stops earlier.
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,11 @@ PAGE = 100
 def new_key() -> dict[str, str]:
     """A header that lets a creating call be repeated without creating twice."""
     return {"Idempotency-Key": uuid.uuid4().hex}
+
+
+def given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that were not left out."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def segment(text: str) -> str:
@@ -64,25 +69,35 @@ class Datasets:
         data: str | Path | Rows,
         *,
         name: str | None = None,
+        modality: str | None = None,
         text: str | None = None,
         label: str | None = None,
+        target: str | None = None,
+        task: str | None = None,
+        columns: Mapping[str, str] | None = None,
         strict: bool = False,
     ) -> Dataset:
         """Upload a file, or (text, label) pairs. The same file with the same choices gives the same dataset.
 
         Args:
-            data: Path of a CSV, TSV, JSONL or Parquet file, or pairs.
+            data: Path of a file of texts or table rows (CSV, TSV, JSONL, Parquet) or of vectors (.npz, Parquet), or
+                pairs.
             name: What to call it; the file's name where left out.
+            modality: ``text``, ``table`` or ``vector``; guessed where left out.
             text: Column of the texts, guessed where left out.
             label: Column of the labels, guessed where left out.
+            target: Column of a table that is to be predicted.
+            task: ``classification`` or ``regression``; by the target's values where left out.
+            columns: Kinds of a table's columns where the guess is wrong: ``number``, ``boolean``, ``date``,
+                ``category`` or ``ignore``, by name.
             strict: Refuse the upload for any bad row, instead of leaving bad rows out.
 
         Raises:
             ApiError: The file cannot be used; `problems` lists rows.
             OSError: The file cannot be read.
         """
-        chosen = {"name": name, "text": text, "label": label, "strict": strict or None}
-        meta = {field: value for field, value in chosen.items() if value is not None}
+        chosen: dict[str, Any] = {"name": name, "modality": modality, "text": text, "label": label, "target": target}
+        meta = given(chosen | {"task": task, "columns": columns, "strict": strict or None})
         form = {"meta": json.dumps(meta)} if meta else {}
         with upload_file(data) as file:
             request: Request = {"headers": new_key(), "files": {"file": file}, "data": form}

@@ -23,10 +23,10 @@ class Wire:
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
-        return cls(**_known(cls, data))
+        return cls(**fields_of(cls, data))
 
 
-def _known(cls: type[Wire], data: Json) -> dict[str, Any]:
+def fields_of(cls: type[Wire], data: Json) -> dict[str, Any]:
     """The fields of `data` that `cls` has and that are not null, with `raw` beside them."""
     names = {f.name for f in fields(cls)} - {"raw"}
     return {"raw": data} | {name: data[name] for name in names if data.get(name) is not None}
@@ -55,7 +55,7 @@ class ProblemDetails(Wire):
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object; its list of problems is called ``errors``."""
-        known = _known(cls, data)
+        known = fields_of(cls, data)
         known["problems"] = tuple(Problem.from_json(p) for p in data.get("errors") or () if isinstance(p, Mapping))
         return cls(**known)
 
@@ -76,24 +76,66 @@ class Backbone(Wire):
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
-        known = _known(cls, data)
+        known = fields_of(cls, data)
         known["taps"] = {name: tuple(shape) for name, shape in (data.get("taps") or {}).items()}
         return cls(**known)
 
 
 @dataclass(frozen=True)
+class Column(Wire):
+    """A column of a table, as predictions expect it.
+
+    `kind` is number, boolean, date or category; `low` and `high` are the range that was seen (dates as ISO 8601);
+    `categories` are the known ones, the commonest first; `missing` counts the rows without a value; `examples` are
+    values as a row may have them.
+    """
+
+    name: str
+    kind: str = ""
+    low: float | str | None = None
+    high: float | str | None = None
+    categories: tuple[str, ...] = ()
+    missing: int = 0
+    examples: tuple[Any, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Build the value from a decoded JSON object."""
+        lists = {name: tuple(data.get(name) or ()) for name in ("categories", "examples")}
+        return cls(**fields_of(cls, data) | lists)
+
+
+@dataclass(frozen=True)
+class Target(Wire):
+    """The numbers that a regression learns."""
+
+    low: float | None = None
+    high: float | None = None
+    mean: float | None = None
+
+
+@dataclass(frozen=True)
 class Dataset(Wire):
-    """An uploaded dataset. `classes` counts items by label; `problems` lists the rows that were left out."""
+    """An uploaded dataset.
+
+    `modality` is text, table or vector, and `task` classification or regression. `classes` counts items by label,
+    `target` describes the numbers of a regression; `schema` are a table's columns, `width` is the length of vectors.
+    `problems` lists the rows that were left out.
+    """
 
     id: str
     name: str = ""
     modality: str = ""
     items: int = 0
+    task: str = "classification"
     classes: Mapping[str, int] = field(default_factory=dict)
+    target: Target | None = None
     sha256: str = ""
     size_bytes: int = 0
     format: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    schema: tuple[Column, ...] = ()
+    width: int | None = None
     quality: Json = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     created_at: str = ""
@@ -101,8 +143,11 @@ class Dataset(Wire):
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
-        known = _known(cls, data)
+        known = fields_of(cls, data)
         known["problems"] = tuple(Problem.from_json(p) for p in data.get("problems") or ())
+        known["schema"] = tuple(Column.from_json(column) for column in data.get("schema") or ())
+        if "target" in known:
+            known["target"] = Target.from_json(known["target"])
         return cls(**known)
 
 
@@ -139,7 +184,7 @@ class Job(Wire):
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
-        known = _known(cls, data)
+        known = fields_of(cls, data)
         if "error" in known:
             known["error"] = ProblemDetails.from_json(known["error"])
         return cls(**known)
@@ -147,18 +192,28 @@ class Job(Wire):
 
 @dataclass(frozen=True)
 class Metrics(Wire):
-    """Cross-validated figures; accuracies, ECE and F1 in [0, 1], log loss in nats. None: not measured."""
+    """Cross-validated figures; None where one was not measured or has no meaning.
+
+    Classification: accuracies, ECE, F1, ROC AUC and average precision (of two classes) in [0, 1], log loss in nats.
+    Regression: R2 at most 1; RMSE and MAE in the unit of the target.
+    """
 
     accuracy: float | None = None
     accuracy_interval: tuple[float, float] | None = None
     log_loss: float | None = None
     ece: float | None = None
     macro_f1: float | None = None
+    balanced_accuracy: float | None = None
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    r2: float | None = None
+    rmse: float | None = None
+    mae: float | None = None
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
-        known = _known(cls, data)
+        known = fields_of(cls, data)
         if "accuracy_interval" in known:
             low, high = known["accuracy_interval"]
             known["accuracy_interval"] = (low, high)
@@ -169,18 +224,25 @@ class Metrics(Wire):
 class Version(Wire):
     """One immutable version of an adapter.
 
-    `ref` (``name:number``) names it; `live` says that a bare name means it now; `promoted` that it went live when it
-    was published, and `promotion` why it did or did not.
+    `modality` is text, table or vector, and `task` classification or regression. `backbone` is None for tables and
+    vectors; `columns` is what a row of a table is expected to have, `width` the length of a vector, `long` what becomes
+    of long texts. `ref` (``name:number``) names it; `live` says that a bare name means it now; `promoted` that it went
+    live when it was published, and `promotion` why it did or did not.
     """
 
     adapter: str
     version: int
     ref: str = ""
-    backbone: Json = field(default_factory=dict)
+    modality: str = "text"
+    task: str = "classification"
+    backbone: Json | None = None
     tap: str = ""
+    width: int | None = None
     kind: str = ""
     method: Json = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    long: str = "truncate"
     temperature: float | None = None
     calibrated: bool = False
     dataset: str = ""
@@ -197,9 +259,10 @@ class Version(Wire):
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
-        known = _known(cls, data)
+        known = fields_of(cls, data)
         known.setdefault("ref", f"{data['adapter']}:{data['version']}")
         known["metrics"] = Metrics.from_json(data.get("metrics") or {})
+        known["columns"] = tuple(Column.from_json(column) for column in data.get("columns") or ())
         for name in ("classes", "aliases"):
             known[name] = tuple(data.get(name) or ())
         return cls(**known)
@@ -214,7 +277,7 @@ class Adapter(Wire):
     latest: int | None = None
     live: int | None = None
     aliases: Mapping[str, int] = field(default_factory=dict)
-    backbone: str = ""
+    backbone: str | None = None
     created_at: str = ""
     updated_at: str = ""
     versions: tuple[Version, ...] = ()
@@ -223,7 +286,7 @@ class Adapter(Wire):
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value; ``versions`` is a count in a list and a list of versions in a single adapter."""
-        known = _known(cls, data)
+        known = fields_of(cls, data)
         versions = known.pop("versions", 0)
         if isinstance(versions, int):
             return cls(**known | {"count": versions})
@@ -238,26 +301,6 @@ class Alias(Wire):
     alias: str
     version: int
     etag: str | None = None
-
-
-@dataclass(frozen=True)
-class Prediction(Wire):
-    """One answer. `top` is (label, probability), best first; `adapter` is the version that answered."""
-
-    label: str
-    probability: float
-    id: str = ""
-    top: tuple[tuple[str, float], ...] = ()
-    truncated: bool = False
-    adapter: str = ""
-    calibrated: bool = False
-
-    @classmethod
-    def from_json(cls, data: Json) -> Self:
-        """Build the value from a decoded JSON object."""
-        known = _known(cls, data)
-        known["top"] = tuple((label, probability) for label, probability in data.get("top") or ())
-        return cls(**known)
 
 
 @dataclass(frozen=True)
@@ -278,7 +321,7 @@ class Key(Wire):
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
-        return cls(**_known(cls, data) | {"scopes": tuple(data.get("scopes") or ())})
+        return cls(**fields_of(cls, data) | {"scopes": tuple(data.get("scopes") or ())})
 
 
 @dataclass(frozen=True)

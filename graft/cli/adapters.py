@@ -1,15 +1,18 @@
 """``graft adapters``: what was fitted and is served."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from graft._resources import split
 from graft._types import Adapter, Version
+from graft.cli.columns import column_table
 from graft.cli.options import EPILOG, AsJson, Limit, Ref, Url, Yes
-from graft.cli.screen import Screen, facts, table
+from graft.cli.screen import Screen, counted, facts, table
 from graft.cli.session import confirm, session
 
 app = typer.Typer(help="Adapters: what was fitted and is served.", no_args_is_help=True)
@@ -37,7 +40,7 @@ def show(ref: Ref, url: Url = None, as_json: AsJson = False) -> None:
             _show_adapter(screen, client.adapters.get(ref))
         else:
             version = client.adapters.version(ref)
-            screen.result(version.raw, facts(summary(version)), "", table(("class",), ((c,) for c in version.classes)))
+            screen.result(version.raw, facts(summary(version)), *_parts(version))
 
 
 @app.command(epilog=EPILOG)
@@ -100,21 +103,51 @@ def delete(
 
 def summary(version: Version) -> dict[str, object]:
     """What to know of a version, for a person."""
+    learned = _regression(version) if version.task == "regression" else _classification(version)
+    return {
+        "adapter": version.ref,
+        "takes": _takes(version),
+        **learned,
+        "method": method_words(version),
+        **({"classes": len(version.classes)} if version.classes else {}),
+        "live": "yes" if version.live else " ".join(("no.", version.promotion)).strip(),
+    }
+
+
+def _takes(version: Version) -> str:
+    if version.modality == "table":
+        return f"rows of {counted(len(version.columns), 'column')}"
+    return f"vectors of {version.width} numbers" if version.modality == "vector" else "texts"
+
+
+def _classification(version: Version) -> dict[str, object]:
     metrics = version.metrics
     accuracy = "-" if metrics.accuracy is None else f"{metrics.accuracy:.1%}"
     if metrics.accuracy_interval is not None:
         low, high = metrics.accuracy_interval
         accuracy += f"  (95% interval {low:.1%} to {high:.1%})"
+    of_two = {"ROC AUC": metrics.roc_auc, "average precision": metrics.average_precision}
     return {
-        "adapter": version.ref,
         "accuracy": accuracy,
         "log loss": metrics.log_loss,
         "ECE": metrics.ece,
         "macro-F1": metrics.macro_f1,
-        "method": method_words(version),
-        "classes": len(version.classes),
-        "live": "yes" if version.live else " ".join(("no.", version.promotion)).strip(),
+        **{name: value for name, value in of_two.items() if value is not None},
     }
+
+
+def _regression(version: Version) -> dict[str, object]:
+    return {"R²": version.metrics.r2, "RMSE": version.metrics.rmse, "MAE": version.metrics.mae}
+
+
+def _parts(version: Version) -> list[Table | str]:
+    """What a version takes and gives, where there is more to say than a line."""
+    parts: list[Table | str] = []
+    if version.columns:
+        parts += ["", column_table(version.columns)]
+    if version.classes:
+        parts += ["", table(("class",), ((name,) for name in version.classes))]
+    return parts
 
 
 def method_words(version: Version) -> str:
@@ -126,18 +159,25 @@ def method_words(version: Version) -> str:
 
 
 def _show_adapter(screen: Screen, adapter: Adapter) -> None:
-    rows = (
-        (
-            v.ref,
-            v.metrics.accuracy,
-            v.metrics.log_loss,
-            method_words(v),
-            v.backbone.get("id"),
-            ", ".join(v.aliases),
-            v.created_at,
-        )
-        for v in adapter.versions
-    )
     about = {"adapter": adapter.name, "live": adapter.live, "latest": adapter.latest}
-    versions = table(("version", "accuracy", "log loss", "method", "backbone", "aliases", "created"), rows)
-    screen.result(adapter.raw, facts(about), "", versions)
+    live = next((v for v in adapter.versions if v.version == adapter.live), None)
+    view: list[Table | str] = [facts(about), "", _versions(adapter.versions)]
+    if live is not None and live.columns:
+        view += ["\nRows of the live version:", column_table(live.columns)]
+    screen.result(adapter.raw, *view)
+
+
+def _versions(versions: Sequence[Version]) -> Table:
+    """Versions, each with its figures; a figure that none of them has is left out."""
+    figures = {
+        "accuracy": [v.metrics.accuracy for v in versions],
+        "log loss": [v.metrics.log_loss for v in versions],
+        "R²": [v.metrics.r2 for v in versions],
+        "RMSE": [v.metrics.rmse for v in versions],
+    }
+    known = {name: values for name, values in figures.items() if any(value is not None for value in values)}
+    rows = (
+        (v.ref, *own, method_words(v), (v.backbone or {}).get("id"), ", ".join(v.aliases), v.created_at)
+        for v, *own in zip(versions, *known.values(), strict=True)
+    )
+    return table(("version", *known, "method", "backbone", "aliases", "created"), rows)

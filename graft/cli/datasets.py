@@ -1,4 +1,4 @@
-"""``graft datasets``: uploaded labelled texts."""
+"""``graft datasets``: uploaded labelled items."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,14 +7,29 @@ import typer
 from rich.table import Table
 
 from graft._types import Dataset
-from graft.cli.options import EPILOG, AsJson, Label, Limit, Strict, Text, Url, Yes
+from graft.cli.columns import column_table
+from graft.cli.options import (
+    EPILOG,
+    AsJson,
+    Columns,
+    Label,
+    Limit,
+    Modality,
+    Strict,
+    Target,
+    Task,
+    Text,
+    Url,
+    Yes,
+    kinds_of,
+)
 from graft.cli.screen import Screen, counted, facts, problem_table, table
 from graft.cli.session import confirm, session
 
-app = typer.Typer(help="Uploaded labelled texts.", no_args_is_help=True)
+app = typer.Typer(help="Uploaded labelled items.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The dataset's id, ds_...")]
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV, TSV, JSONL or Parquet file.")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV, TSV, JSONL, Parquet or .npz file.")]
 
 
 @app.command("list", epilog=EPILOG)
@@ -23,13 +38,14 @@ def list_datasets(limit: Limit = None, url: Url = None, as_json: AsJson = False)
     screen = Screen(as_json)
     with session(url, screen) as client:
         found = client.datasets.list(limit=limit)
-    rows = ((d.id, d.name, d.items, len(d.classes), d.created_at) for d in found)
-    screen.result([dict(d.raw) for d in found], table(("dataset", "name", "items", "classes", "created"), rows))
+    rows = ((d.id, d.name, d.modality, d.items, len(d.classes) or None, d.created_at) for d in found)
+    headers = ("dataset", "name", "modality", "items", "classes", "created")
+    screen.result([dict(d.raw) for d in found], table(headers, rows))
 
 
 @app.command(epilog=EPILOG)
 def show(dataset: Id, url: Url = None, as_json: AsJson = False) -> None:
-    """Show one dataset: its classes, and the rows that were left out."""
+    """Show one dataset: its classes or target, its columns, and the rows that were left out."""
     screen = Screen(as_json)
     with session(url, screen) as client:
         found = client.datasets.get(dataset)
@@ -41,17 +57,32 @@ def upload(
     file: File,
     *,
     name: Annotated[str | None, typer.Option("--name", help="What to call it (default: the file's name).")] = None,
+    modality: Modality = None,
     text: Text = None,
     label: Label = None,
+    target: Target = None,
+    task: Task = None,
+    columns: Columns = None,
     strict: Strict = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Upload a file of labelled texts. `graft fit FILE` does this and fits in one go."""
+    """Upload a file of labelled texts, rows or vectors. `graft fit FILE` does this and fits in one go."""
     screen = Screen(as_json)
+    kinds = kinds_of(columns)
     with session(url, screen) as client, screen.progress() as progress:
         progress.add_task(f"uploading {file.name}", total=None)
-        made = client.datasets.upload(file, name=name, text=text, label=label, strict=strict)
+        made = client.datasets.upload(
+            file,
+            name=name,
+            modality=modality,
+            text=text,
+            label=label,
+            target=target,
+            task=task,
+            columns=kinds,
+            strict=strict,
+        )
     screen.result(made.raw, *_view(made))
 
 
@@ -69,13 +100,22 @@ def _view(dataset: Dataset) -> list[Table | str]:
     about = {
         "dataset": dataset.id,
         "name": dataset.name,
+        "modality": dataset.modality,
+        "task": dataset.task,
         "items": dataset.items,
+        "width": dataset.width,
         "columns": ", ".join(f"{use} = {column}" for use, column in dataset.columns.items()),
         "bytes": dataset.size_bytes,
         "sha256": dataset.sha256,
         "created": dataset.created_at,
     }
-    view: list[Table | str] = [facts(about), "", table(("class", "items"), dataset.classes.items())]
+    view: list[Table | str] = [facts({name: value for name, value in about.items() if value is not None}), ""]
+    if dataset.target is not None:
+        view.append(facts({"lowest": dataset.target.low, "highest": dataset.target.high, "mean": dataset.target.mean}))
+    else:
+        view.append(table(("class", "items"), dataset.classes.items()))
+    if dataset.schema:
+        view += ["", column_table(dataset.schema)]
     if dataset.problems:
         were = "was" if len(dataset.problems) == 1 else "were"
         view += [f"\n{counted(len(dataset.problems), 'row')} {were} left out:", problem_table(dataset.problems)]

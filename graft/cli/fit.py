@@ -1,6 +1,7 @@
 """``graft fit``: upload, fit and publish in one line."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,27 @@ from rich.progress import Progress, TaskID
 from graft._client import Client
 from graft._types import Dataset, Job, Version
 from graft.cli.adapters import summary
+from graft.cli.columns import row_of
 from graft.cli.jobs import interrupted, stage
-from graft.cli.options import INTERRUPTED, AsJson, Label, Strict, Text, Url
+from graft.cli.options import (
+    INTERRUPTED,
+    AsJson,
+    Columns,
+    Label,
+    Long,
+    Modality,
+    Strict,
+    Target,
+    Task,
+    Text,
+    Url,
+    kinds_of,
+)
 from graft.cli.screen import Screen, facts
 from graft.cli.session import session
+
+LONGEST_EXAMPLE = 300
+"""Characters of a row that is shown to try a version with."""
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter of the method, KEY=VALUE; may be repeated (prior=names).")
@@ -21,7 +39,9 @@ Set = Annotated[
 
 
 def fit(
-    data: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file, or the id of a dataset, ds_...")],
+    data: Annotated[
+        str, typer.Argument(help="A CSV, TSV, JSONL, Parquet or .npz file, or the id of a dataset, ds_...")
+    ],
     *,
     name: Annotated[str, typer.Option("--name", "-n", help="The adapter; one that exists gets a new version.")],
     method: Annotated[str, typer.Option("--method", "-m", help="auto, or a method's name.")] = "auto",
@@ -29,8 +49,13 @@ def fit(
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="Id of a hosted backbone (default: the service's first one).")
     ] = None,
+    long: Long = None,
+    modality: Modality = None,
     text: Text = None,
     label: Label = None,
+    target: Target = None,
+    task: Task = None,
+    columns: Columns = None,
     strict: Strict = False,
     max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0, help="Limit on fitting.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Source of all randomness.")] = None,
@@ -41,12 +66,12 @@ def fit(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit an adapter to a few labelled texts: upload, fit and publish in one line.
+    """Fit an adapter to a few labelled texts, table rows or vectors: upload, fit and publish in one line.
 
     Ctrl-C leaves the job running.
     """
     screen = Screen(as_json)
-    chosen = method_of(method, parameters or [])
+    chosen, kinds = method_of(method, parameters or []), kinds_of(columns)
     job: Job | None = None
     try:
         with session(url, screen) as client, screen.progress() as progress:
@@ -56,8 +81,13 @@ def fit(
                 name=name,
                 method=chosen,
                 backbone=backbone,
+                long=long,
+                modality=modality,
                 text=text,
                 label=label,
+                target=target,
+                task=task,
+                columns=kinds,
                 strict=strict,
                 max_seconds=max_seconds,
                 seed=seed,
@@ -117,5 +147,14 @@ def _show(screen: Screen, version: Version, job: Job | None) -> None:
     if job is not None and job.seconds:
         stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in job.seconds.items())
         about["seconds"] = f"{sum(job.seconds.values()):.2f}  ({stages})"
-    about["try it"] = f'graft predict {version.adapter if version.live else version.ref} "some text"'
+    about["try it"] = f"graft predict {version.adapter if version.live else version.ref} {_input_for(version)}"
     screen.result(version.raw, facts(about))
+
+
+def _input_for(version: Version) -> str:
+    if version.modality == "vector":
+        return "vectors.npy"
+    if version.modality != "table":
+        return '"some text"'
+    row = row_of(version.columns)
+    return shlex.quote(row) if len(row) <= LONGEST_EXAMPLE else "rows.csv"

@@ -24,4 +24,31 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Show at most 
 Ref = Annotated[str, typer.Argument(help="name:3, name@alias, or name for the live version.")]
 Text = Annotated[str | None, typer.Option("--text", help="Column of the texts; guessed where left out.")]
 Label = Annotated[str | None, typer.Option("--label", help="Column of the labels; guessed where left out.")]
+Modality = Annotated[
+    str | None, typer.Option("--modality", help="text, table or vector: what the file holds; guessed where left out.")
+]
+Target = Annotated[str | None, typer.Option("--target", help="Column of a table that is to be predicted.")]
+Task = Annotated[
+    str | None, typer.Option("--task", help="classification or regression (default: by the target's values).")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="What a column is where the guess is wrong, NAME=KIND; may be repeated. Kinds: number, boolean, date, "
+        "category, ignore.",
+    ),
+]
+Long = Annotated[
+    str | None, typer.Option("--long", help="Long texts: truncate (leave their end out) or chunk (average all parts).")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the file for any bad row.")]
+
+
+def kinds_of(columns: list[str] | None) -> dict[str, str] | None:
+    """Kinds of columns by name, from NAME=KIND; None where there are none. Raises typer.BadParameter."""
+    pairs = [column.rpartition("=") for column in columns or ()]
+    for name, equals, kind in pairs:
+        if not (name and equals and kind):
+            raise typer.BadParameter(f"{kind!r} is not NAME=KIND, such as age=number.", param_hint="--column")
+    return {name: kind for name, _, kind in pairs} or None

@@ -1,26 +1,24 @@
-"""``graft predict``: classify texts given on the command line, or the rows of a file."""
+"""``graft predict``: texts or rows given on the command line, or the rows of a file."""
 
+import json
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
-from rich.progress import Progress
 
+from graft._answers import Predictions
 from graft._client import Client
-from graft._types import Prediction
-from graft.cli.options import AsJson, Ref, Text, Url
-from graft.cli.rows import FORMATS, Row, RowsUnusable, format_of, read, sink, text_column
+from graft.cli.options import AsJson, Long, Ref, Text, Url
+from graft.cli.predict_lines import Answers, predict_lines
+from graft.cli.rows import FORMATS, OTHER_NAMES, RowsUnusable, format_of
 from graft.cli.screen import Screen, counted, table
 from graft.cli.session import session
-
-BATCH = 250
-"""Rows in one call: large enough to be quick, small enough for the bar to move."""
 
 
 class Format(StrEnum):
@@ -29,41 +27,70 @@ class Format(StrEnum):
     CSV = "csv"
     TSV = "tsv"
     JSONL = "jsonl"
+    JSON = "json"
+    PARQUET = "parquet"
+    NPY = "npy"
+    NPZ = "npz"
     TXT = "txt"
+
+
+ANSWERED_AS = {"npy": "jsonl", "npz": "jsonl"}
+"""Formats that are answered in another one."""
+JSON = frozenset({"json", "jsonl"})
+"""A .json file may hold a list or lines."""
+LINES_WRITE = ("csv", "tsv", "jsonl")
+"""What lines of text can be answered in."""
 
 
 def predict(
     ref: Ref,
-    inputs: Annotated[list[str], typer.Argument(help="Texts; or one file (.csv .tsv .jsonl .txt); or - for stdin.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Texts; or rows of a table as JSON objects; or one file (.csv .tsv .jsonl .json .parquet .npy .npz, "
+            "or .txt with a text a line); or - for stdin."
+        ),
+    ],
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write: .csv, .tsv or .jsonl (default: stdout).")
+        Path | None, typer.Option("--out", "-o", help="File to write, of the input's format (default: stdout).")
     ] = None,
     text: Text = None,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", min=1, help="Labels to show (default: 3 for texts, 1 for a file).")
+        int | None, typer.Option("--top-k", min=1, help="Labels to show (default: 3, and 1 for a file).")
     ] = None,
+    long: Long = None,
     format_: Annotated[
-        Format | None, typer.Option("--format", help="How the file is read (default: by its name; txt for -).")
+        Format | None, typer.Option("--format", help="What the file is (default: by its name; txt for -).")
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Classify texts, or the rows of a file.
+    """Predict texts or table rows given here, or the rows of a file.
 
-    A file's rows are written again with the columns label, probability and adapter (predicted_label and so on where
-    the file has such a column). Rows without a text get an empty label. In CSV and TSV a cell that a spreadsheet would
-    run as a formula gets a leading '. With --json a file's rows are written as JSON lines. A CSV file may have
-    semicolons for commas; it is written with commas.
+    A file comes back in its own format, with columns added: label and probability, or value; truncated for texts;
+    adapter; and warnings of the row. A name that the file has gets predicted_ in front. In CSV and TSV a cell that a
+    spreadsheet would run as a formula gets a leading '. NumPy files are answered as JSON lines, and lines of text as
+    CSV, or as the name of the file to write says.
     """
     screen = Screen(as_json)
     with session(url, screen) as client:
         path = _file(inputs)
         if path is None:
-            _texts(screen, client.predict(ref, inputs, top_k=top_k or 3), inputs)
+            given = [_given(word) for word in inputs]
+            _show(screen, client.predict(ref, given, top_k=top_k or 3, long=long), inputs)
+            return
+        read_as = str(format_) if format_ else "txt" if str(path) == "-" else format_of(path)
+        write_as = _output_format(screen, read_as, out)
+        if out is not None:
+            _check_out(out, path)
+        if read_as == "txt":
+            predict_lines(screen, Answers(client, ref, top_k or 1, long), path, write_as, out)
         else:
-            read_as = format_.value if format_ else "txt" if str(path) == "-" else format_of(path)
-            _rows(screen, Answers(client, ref, text, top_k or 1), path, read_as, out)
+            options = {"text": text, "top_k": top_k or 1, "long": long}
+            with _on_disk(path) as source:
+                name = "stdin" if str(path) == "-" else path.stem
+                _predict_file(screen, client, ref, source, out, filename=f"{name}.{read_as}", **options)
 
 
 def _file(inputs: Sequence[str]) -> Path | None:
@@ -73,108 +100,54 @@ def _file(inputs: Sequence[str]) -> Path | None:
         return None
     if inputs[0] == "-" or (len(inputs[0]) < 1000 and path.is_file()):
         return path
-    if path.suffix.lower().removeprefix(".") in FORMATS and " " not in inputs[0]:
+    if path.suffix.lower().removeprefix(".") in {*FORMATS, *OTHER_NAMES} and " " not in inputs[0]:
         raise typer.BadParameter(f"There is no file {inputs[0]!r}.", param_hint="INPUTS")
     return None
 
 
-def _texts(screen: Screen, predictions: Sequence[Prediction], texts: Sequence[str]) -> None:
-    cells = [
-        (text, p.label, p.probability, ", ".join(f"{label} {share:.3f}" for label, share in p.top[1:]))
-        for text, p in zip(texts, predictions, strict=True)
-    ]
-    view = table(("text", "label", "probability", "then"), cells)
+def _given(word: str) -> str | dict[str, Any]:
+    """A row of a table where it is a JSON object, and a text otherwise."""
+    if word.lstrip().startswith("{"):
+        try:
+            value = json.loads(word)
+        except ValueError:
+            return word
+        return dict(value)
+    return word
+
+
+def _show(screen: Screen, answers: Predictions, inputs: Sequence[str]) -> None:
+    for warning in answers.warnings:
+        screen.note(f"Note: {warning.detail}")
+    if answers and answers[0].value is not None:
+        view = table(("input", "value"), zip(inputs, (p.value for p in answers), strict=True))
+    else:
+        cells = [
+            (given, p.label, p.probability, ", ".join(f"{label} {share:.3f}" for label, share in p.top[1:]))
+            for given, p in zip(inputs, answers, strict=True)
+        ]
+        view = table(("input", "label", "probability", "then"), cells)
     view.columns[0].no_wrap = False
-    value = [{"adapter": p.adapter} | dict(p.raw) for p in predictions]
-    screen.result(value, view, f"\nAnswered by {predictions[0].adapter}.")
-
-
-@dataclass
-class Answers:
-    """Rows with their answers, a batch at a time. `count` and `blank` tell how many so far; `adapter` who answers."""
-
-    client: Client
-    ref: str
-    text: str | None
-    top_k: int
-    count: int = 0
-    blank: int = 0
-    adapter: str | None = None
-    _names: dict[str, str] = field(default_factory=dict)
-
-    def of(self, source: Iterator[Row]) -> Iterator[list[Row]]:
-        """Answer each batch of rows; all by the version that answered the first. Raises RowsUnusable for a bad row."""
-        while batch := list(islice(source, BATCH)):
-            if self.text is None or not self._names:
-                self.text = text_column(batch[0], self.text)
-            answers = self._predict([self._text(row, place) for place, row in enumerate(batch, start=1)])
-            self.count += len(batch)
-            yield [self._joined(row, answer) for row, answer in zip(batch, answers, strict=True)]
-
-    def _text(self, row: Row, place: int) -> str:
-        value = row.get(self.text or "", "")
-        if not isinstance(value, str):
-            raise RowsUnusable(f"Row {self.count + place}: {self.text!r} is {value!r:.40}, not a text.")
-        return value
-
-    def _predict(self, texts: Sequence[str]) -> list[Prediction | None]:
-        asked = [text for text in texts if text.strip()]
-        self.blank += len(texts) - len(asked)
-        answers = iter(self.client.predict(self.adapter or self.ref, asked, top_k=self.top_k))
-        found = [next(answers) if text.strip() else None for text in texts]
-        self.adapter = next((answer.adapter for answer in found if answer), self.adapter)
-        return found
-
-    def _joined(self, row: Row, answer: Prediction | None) -> Row:
-        new: dict[str, Any] = {"label": "", "probability": None}
-        top = answer.top[: self.top_k] if answer else ()
-        if answer:
-            new = {"label": answer.label, "probability": round(answer.probability, 6)}
-        for place in range(2, self.top_k + 1):
-            label, share = top[place - 1] if place <= len(top) else ("", None)
-            new |= {f"label_{place}": label, f"probability_{place}": None if share is None else round(share, 6)}
-        new["adapter"] = answer.adapter if answer else ""
-        # Chosen at the first row, so that a column never changes its meaning further down.
-        self._names = self._names or {name: f"predicted_{name}" if name in row else name for name in new}
-        return row | {self._names[name]: value for name, value in new.items()}
-
-
-def _rows(screen: Screen, answers: Answers, path: Path, read_as: str, out: Path | None) -> None:
-    write_as = _output_format(screen, read_as, out)
-    stdin = str(path) == "-"
-    if out is not None:
-        _check_out(out, path)
-    with (
-        _opened(path) as file,
-        _replaced(out) as target,
-        screen.progress() as progress,
-    ):
-        total = None if stdin else max(path.stat().st_size, 1)
-        answered = sink(target, write_as)
-        moved = _bar(progress, total)
-        for batch in answers.of(read(file, read_as)):
-            for row in batch:
-                answered.write(row)
-            moved(0 if stdin else file.tell(), answers.count)
-        if not answers.count:
-            name = "The input" if stdin else str(path)
-            raise RowsUnusable(f"{name} is empty: there is no row in it. Send one row a text.")
-    if answers.blank:
-        have = "has no text; its" if answers.blank == 1 else "have no text; their"
-        screen.note(f"{counted(answers.blank, 'row')} {have} label is left empty.")
-    if out is not None:
-        value = {"rows": answers.count, "blank": answers.blank, "adapter": answers.adapter, "path": str(out)}
-        screen.result(
-            value, f"Wrote {counted(answers.count, 'row')} to {out}, answered by {answers.adapter or 'nobody'}."
-        )
+    value = [{"adapter": p.adapter} | dict(p.raw) for p in answers]
+    screen.result(value, view, f"\nAnswered by {answers[0].adapter}.")
 
 
 def _output_format(screen: Screen, read_as: str, out: Path | None) -> str:
-    if out is not None:
-        return format_of(out, known=("csv", "tsv", "jsonl"))
-    if screen.as_json:
-        return "jsonl"
-    return "csv" if read_as == "txt" else read_as
+    """The format of the answer. Raises RowsUnusable where it is not the one that is asked for."""
+    answered_as = ANSWERED_AS.get(read_as, read_as)
+    if read_as == "txt":
+        wanted = format_of(out) if out is not None else "jsonl" if screen.as_json else "csv"
+        if wanted not in LINES_WRITE:
+            raise RowsUnusable(f"Lines of text are answered as {', '.join(LINES_WRITE)}; name a file to write so.")
+        return wanted
+    asked = answered_as if out is None else format_of(out)
+    if asked != answered_as and not {asked, answered_as} <= JSON:
+        raise RowsUnusable(f"A .{read_as} file is answered as .{answered_as}; name the file to write so.")
+    if out is None and screen.as_json and answered_as not in JSON:
+        raise RowsUnusable(f"A .{read_as} file is no JSON; write its answer to a file: -o answers.{answered_as}.")
+    if out is None and read_as == "parquet" and sys.stdout.isatty():
+        raise RowsUnusable("A .parquet file is nothing to read on a terminal; write it to a file: -o answers.parquet.")
+    return answered_as
 
 
 def _check_out(out: Path, path: Path) -> None:
@@ -187,34 +160,30 @@ def _check_out(out: Path, path: Path) -> None:
         raise RowsUnusable(f"{str(out)!r} is the file that is read. Name another one to write, so that it is kept.")
 
 
-def _bar(progress: Progress, total_bytes: int | None) -> Callable[[int, int], None]:
-    bar = progress.add_task("predicting", total=total_bytes)
-
-    def moved(read_bytes: int, count: int) -> None:
-        progress.update(bar, completed=read_bytes, description=f"predicting: {counted(count, 'row')}")
-
-    return moved
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-    else:
-        with path.open("rb") as file:
-            yield file
-
-
-@contextmanager
-def _replaced(out: Path | None) -> Iterator[IO[str]]:
-    """A file that takes its name only when it is complete; stdout where there is none."""
-    if out is None:
-        yield sys.stdout
+def _on_disk(path: Path) -> Iterator[Path]:
+    """The file itself; of stdin a copy, as an upload that has to be repeated is read again."""
+    if str(path) != "-":
+        yield path
         return
-    part = out.with_name(out.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _predict_file(screen: Screen, client: Client, ref: str, source: Path, out: Path | None, **options: Any) -> None:
+    target: Path | IO[bytes] = out if out is not None else sys.stdout.buffer
+    with screen.progress() as progress:
+        bar = progress.add_task("uploading", total=None)
+
+        def moved(received: int, rows: int) -> None:
+            progress.update(bar, total=rows, completed=received, description=f"predicting {counted(rows, 'row')}")
+
+        done = client.predict_file(ref, source, target, on_progress=moved, **options)
+    value = {"rows": done.rows, "adapter": done.adapter, "warnings": list(done.warnings), "path": str(out)}
+    if out is None or not screen.as_json:
+        for warning in done.warnings:
+            screen.note(f"Note: {warning}")
+    if out is not None:
+        screen.result(value, f"Wrote {counted(done.rows, 'row')} to {out}, answered by {done.adapter}.")

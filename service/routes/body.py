@@ -6,10 +6,12 @@ read here.
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -23,6 +25,8 @@ M = TypeVar("M", bound=BaseModel)
 MAX_FIELDS = 32
 MAX_FIELD_BYTES = 64 * 2**10
 FORM_OVERHEAD_BYTES = 2**20
+SPOOL_BYTES = 2**20
+"""What is held of a body before it is written to disk."""
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:
@@ -41,6 +45,34 @@ async def read_bytes(request: Request, limit: int) -> bytes:
             raise _too_large(size, limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def spool(request: Request, path: Path, limit: int, check_room: Callable[[int], None]) -> None:
+    """Write a body to a file as it comes.
+
+    Args:
+        request: Its body has not been read.
+        path: Where to write.
+        limit: Most bytes.
+        check_room: Raises where the disk has not so many bytes left; asked for each piece.
+
+    Raises:
+        UploadTooLarge: It is longer; what is over the limit has not been read.
+    """
+    _limit_stream(request, limit, limit)
+    with path.open("wb") as file:
+
+        def write(pieces: list[bytes], size: int) -> None:
+            check_room(2 * size)
+            file.writelines(pieces)
+
+        pieces: list[bytes] = []
+        async for chunk in request.stream():
+            pieces.append(chunk)
+            if sum(map(len, pieces)) >= SPOOL_BYTES:
+                await run_in_threadpool(write, pieces, SPOOL_BYTES)
+                pieces = []
+        await run_in_threadpool(write, pieces, sum(map(len, pieces)))
 
 
 def _too_large(size: int, limit: int) -> BodyTooLarge:

@@ -1,6 +1,6 @@
 """The OpenAPI document: what FastAPI derives by itself, and the bodies that are read by `service/routes/body.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -44,6 +44,29 @@ def _ref(model: type[BaseModel]) -> dict[str, Any]:
 def takes(json: type[BaseModel]) -> dict[str, Any]:
     """The body of a route that takes JSON."""
     return {"requestBody": {"required": True, "content": {"application/json": _ref(json)}}}
+
+
+def takes_rows(json: type[BaseModel], options: type[BaseModel], media: Iterable[str], form: str) -> dict[str, Any]:
+    """The body of a route that takes JSON, or a file: by itself with options in the query, or in a form with them."""
+    made = options.model_json_schema()["properties"]
+    fields = {"file": {"type": "string", "format": "binary"}, **made}
+    content: dict[str, Any] = {"application/json": _ref(json)}
+    content |= {name: {"schema": {"type": "string", "format": "binary"}} for name in media}
+    content[form] = {"schema": {"type": "object", "required": ["file"], "properties": fields}}
+    told = {name: f"Of a file alone. {schema.pop('description')}" for name, schema in made.items()}
+    parameters = [
+        {"name": name, "in": "query", "required": False, "description": told[name], "schema": schema}
+        for name, schema in made.items()
+    ]
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
+
+
+def answers_file(media: Iterable[str], **headers: str) -> dict[str, Any]:
+    """A response of a file, beside the JSON one, with headers of its own."""
+    return {
+        "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in media},
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()},
+    }
 
 
 def takes_either(json: type[BaseModel], form: type[BaseModel]) -> dict[str, Any]:

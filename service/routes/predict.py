@@ -16,11 +16,12 @@ from starlette.types import Scope
 from models.errors import Problem
 from service.errors import BodyInvalid
 from service.registry.keys import PREDICT
-from service.routes.body import check, parse_json, read_bytes, require
-from service.routes.openapi import problems, takes
+from service.routes.body import check, media_of, parse_json, read_bytes
+from service.routes.openapi import answers_file, problems, takes_rows
+from service.routes.predict_file import ANSWERS, FORM, ROWS, SUFFIXES, WARNINGS, predict_file
 from service.routes.state import Needs, State, admit
 from service.schemas.answers import PredictOut
-from service.schemas.requests import PredictRequest
+from service.schemas.requests import PredictFileOptions, PredictRequest
 from service.serving.prediction import envelope
 from service.serving.references import parse
 from service.settings import Settings
@@ -31,10 +32,15 @@ PATH = "/v1/adapters/{ref}/predict"
 async def predict(request: Request, ref: str) -> Response:
     """Predict labels with calibrated probabilities, or values. `ref` is `name` (its live version), `name@alias` or
     `name:3`. An input is a text, `{"embedding": [...]}`, or an object of columns, as the adapter was fitted.
+
+    A file of any other of these media types is answered in its own format, as it comes in, with columns added:
+    `label` and `probability` (with `top_k` also `label_2`, ...) or `value`, `truncated` of texts, `adapter`, and
+    `warnings` of the row. NumPy files are answered as JSON Lines.
     """  # noqa: D205
     state: State = request.app.state.graft
     tenant = admit(request.scope, PREDICT)
-    require(request, "application/json")
+    if media_of(request) != "application/json":
+        return await predict_file(request, tenant, parse(ref))
     body = check(PredictRequest, parse_json(await read_bytes(request, state.settings.max_body_bytes)))
     reference = parse(ref)
     _check_inputs(body.inputs, state.settings)
@@ -81,7 +87,17 @@ documented.post(
     PATH,
     response_model=PredictOut,
     summary="Predict",
-    responses=problems(400, 404, 413, 415, 422, 429),
-    openapi_extra=takes(PredictRequest),
+    responses={
+        200: answers_file(
+            sorted({media.partition(";")[0] for media in ANSWERS.values()} - {"application/json"}),
+            **{
+                "X-Graft-Adapter": "Of a file: the version that answered, `name:number`.",
+                ROWS: "Of a file: how many rows it has.",
+                WARNINGS: "Of a file: what is to be said of it as a whole, a JSON list of sentences.",
+            },
+        ),
+        **problems(400, 404, 413, 415, 422, 429, 507),
+    },
+    openapi_extra=takes_rows(PredictRequest, PredictFileOptions, SUFFIXES, FORM),
     dependencies=[Depends(Needs(PREDICT))],
 )(predict)

@@ -111,3 +111,14 @@ class PredictRequest(_Request):
     long: Literal["truncate", "chunk"] | None = None
     """What becomes of texts that are longer than the backbone takes: their end is left out (`truncate`), or all parts
     are embedded and averaged (`chunk`). As the adapter was fitted when left out."""
+
+
+class PredictFileOptions(_Request):
+    """How to predict a file (POST /v1/adapters/{ref}/predict): parameters of the query, or fields of the form."""
+
+    text: str | None = None
+    """Column of the texts; guessed when left out."""
+    top_k: int = Field(1, ge=1, le=100)
+    """Most labels of each row; those behind the first are columns of their own."""
+    long: Literal["truncate", "chunk"] | None = None
+    """What becomes of texts that are longer than the backbone takes; as the adapter was fitted when left out."""

@@ -99,6 +99,16 @@ class Predictor:
             return _answers(served, tapped, top_k)
         return await asyncio.to_thread(_answers, served, tapped, top_k)
 
+    async def answer_vectors(self, served: Served, z: F32, top_k: int) -> Answers:
+        """The answers of one version to vectors that are read already.
+
+        Args:
+            served: An adapter of vectors.
+            z: (n, d) float32, finite, of the adapter's width.
+            top_k: Most labels listed a vector.
+        """
+        return await asyncio.to_thread(_answers, served, Tapped(z), min(top_k, len(served.facts.classes)))
+
 
 def envelope(served: Served, answers: Answers) -> dict[str, Any]:
     """An answer as it goes over the wire, but for the request's id."""

@@ -140,8 +140,8 @@ def _rows(facts: Facts, inputs: Sequence[Any]) -> Tapped:
     present = [name for name in expected if name in sent]
     if not present:
         raise BodyInvalid(
-            f"No input has a column that {facts.name}:{facts.number} knows; it expects {_listed(expected)}, and "
-            f"{_listed(sorted(sent)) if sent else 'nothing'} was sent. GET /v1/adapters/{facts.name} shows the columns."
+            f"No input has a column that {facts.name}:{facts.number} knows; it expects {listed(expected)}, and "
+            f"{listed(sorted(sent)) if sent else 'nothing'} was sent. GET /v1/adapters/{facts.name} shows the columns."
         )
     cells = {name: [row.get(name) for row in inputs] for name in present}
     rows, doubts = type_rows(facts.columns, cells, len(inputs))
@@ -151,10 +151,11 @@ def _rows(facts: Facts, inputs: Sequence[Any]) -> Tapped:
     ]
     unused = sorted(sent.difference(expected))
     if unused:
-        warnings.append({"detail": f"Columns that this adapter does not use were passed over: {_listed(unused)}."})
+        warnings.append({"detail": f"Columns that this adapter does not use were passed over: {listed(unused)}."})
     return Tapped(rows, warnings=warnings)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
     shown = ", ".join(repr(name[:40]) for name in names[:LISTED_NAMES])
     return f"{shown} and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else shown

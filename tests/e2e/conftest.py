@@ -100,12 +100,13 @@ class Server:
         return (self.home.parent / "server.log").read_text(errors="replace")
 
 
-@pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+@contextlib.contextmanager
+def started_in(parent: Path) -> Iterator[Callable[..., Server]]:
+    """Makes servers, and stops those that are still up at the end."""
     servers: list[Server] = []
 
     def make(backbones: str = "fake", command: str = "graft", home: Path | None = None) -> Server:
-        folder = home or tmp_path / "home"
+        folder = home or parent / "home"
         folder.mkdir(parents=True, exist_ok=True)
         servers.append(Server(folder, backbones, command))
         return servers[-1]
@@ -114,6 +115,19 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         if server.process is not None and server.process.poll() is None:
             server.stop()
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    with started_in(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests of a module."""
+    with started_in(tmp_path_factory.mktemp("server")) as make:
+        yield make().start()
 
 
 @pytest.fixture

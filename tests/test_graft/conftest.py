@@ -48,6 +48,27 @@ DATASET = {
     "columns": {"text": "text", "label": "label"},
     "problems": [{"row": 4, "detail": "blank text"}],
 }
+COLUMNS = [
+    {"name": "age", "kind": "number", "low": 18.0, "high": 79.5, "categories": [], "missing": 2, "examples": [42, 31]},
+    {
+        "name": "plan",
+        "kind": "category",
+        "low": None,
+        "high": None,
+        "categories": list("abcdefghij"),
+        "examples": ["a"],
+    },
+    {"name": "joined", "kind": "date", "low": "2024-01-11", "high": "2024-09-11", "examples": ["2024-03-04"]},
+]
+TABLE = VERSION | {
+    "modality": "table", "task": "regression", "backbone": None, "classes": [], "columns": COLUMNS, "width": 9,
+    "metrics": {"accuracy": None, "accuracy_interval": None, "r2": 0.87654, "rmse": 12.5, "mae": 9.25},
+}  # fmt: skip
+ROWS_DATASET = DATASET | {
+    "modality": "table", "task": "regression", "classes": {}, "columns": {"target": "price"}, "schema": COLUMNS,
+    "target": {"low": 1.0, "high": 9.0, "mean": 4.5},
+}  # fmt: skip
+VALUES_DATASET = DATASET | {"modality": "vector", "width": 384, "columns": {"embedding": "x", "label": "y"}}
 BACKBONE = {"id": "minilm-l6", "modality": "text", "taps": {"pooled": [384]}, "state": "ready", "max_tokens": 256}
 
 
@@ -77,6 +98,10 @@ class FakeGraft:
         self.requests: list[httpx.Request] = []
         self.stream = sse(("progress", RUNNING), ("end", DONE))
         self.job: dict[str, Any] = DONE
+        self.said: dict[str, Any] = {}
+        """Beside the answers to inputs."""
+        self.file: httpx.Response | None = None
+        """The answer to a file; the file itself behind a first line otherwise."""
         self.refusals: list[httpx.Response | BaseException] = []
         """Given out before any answer, one a request."""
 
@@ -126,7 +151,9 @@ class FakeGraft:
             case "DELETE", "/v1/datasets/ds_1" | "/v1/adapters/intents/versions/3" | "/v1/keys/0123456789ab":
                 return httpx.Response(204)
             case "POST", "/v1/adapters/intents/predict" | "/v1/adapters/intents:3/predict":
-                return httpx.Response(200, json=predictions(json.loads(request.content)))
+                if request.headers["content-type"].startswith("multipart"):
+                    return self.file or file_answer(form(request)["file"])
+                return httpx.Response(200, json=predictions(json.loads(request.content)) | self.said)
         return refusal(404, code="not-found", detail=f"There is no {path}.", request_id="req_9")
 
 
@@ -143,11 +170,19 @@ def refusal(status: int, *, headers: dict[str, str] | None = None, **problem: An
 
 def predictions(body: dict[str, Any]) -> dict[str, Any]:
     """The label of a text is the text itself in capitals, so that a mixed-up order shows."""
+    labels = [given.upper() if isinstance(given, str) else json.dumps(given) for given in body["inputs"]]
     answers = [
-        {"id": f"pr_{n}", "label": text.upper(), "probability": 0.75, "top": [[text.upper(), 0.75], ["other", 0.25]]}
-        for n, text in enumerate(body["inputs"])
+        {"id": f"pr_{n}", "label": label, "probability": 0.75, "top": [[label, 0.75], ["other", 0.25]][: body["top_k"]]}
+        for n, label in enumerate(labels)
     ]
     return {"adapter": "intents:3", "calibrated": True, "predictions": answers}
+
+
+def file_answer(content: bytes, rows: int = 2, **headers: str) -> httpx.Response:
+    """The answer to a file: the file behind a first line, in pieces."""
+    pieces = [b"answered\n", content[:5], content[5:]]
+    known = {"x-graft-adapter": "intents:3", "graft-rows": str(rows)}
+    return httpx.Response(200, content=iter(pieces), headers=known | headers)
 
 
 @pytest.fixture
@@ -179,5 +214,5 @@ def messages() -> dict[str, Any]:
     return {
         "queued": QUEUED, "running": RUNNING, "done": DONE, "failed": FAILED, "version": VERSION, "problem": PROBLEM,
         "dataset": DATASET, "adapter": ADAPTER, "sse": sse, "form": form, "refusal": refusal, "page": page,
-        "key": KEY_TEXT,
+        "key": KEY_TEXT, "file_answer": file_answer, "table": TABLE, "rows": ROWS_DATASET, "values": VALUES_DATASET,
     }  # fmt: skip

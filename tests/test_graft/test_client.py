@@ -1,13 +1,27 @@
 """The client against a service in memory."""
 
+import io
 import json
+from datetime import date
 from types import SimpleNamespace
 from typing import get_type_hints
 
 import httpx
 import pytest
 
-from graft import Client, Dataset, Job, JobCancelled, JobFailed, Metrics, Timeout, Version
+from graft import (
+    ApiError,
+    Client,
+    Dataset,
+    Job,
+    JobCancelled,
+    JobFailed,
+    Metrics,
+    PredictedFile,
+    Timeout,
+    Unreachable,
+    Version,
+)
 from graft._client import FitOptions
 
 
@@ -63,6 +77,19 @@ def test_fit_names_a_dataset_that_is_there(client, fake):
         client.fit(Dataset("ds_1"), name="intents", text="body")
 
 
+def test_fit_says_what_the_file_holds(client, fake, csv_file, messages):
+    chosen = {"modality": "table", "target": "price", "task": "regression", "columns": {"age": "number"}}
+    client.fit(csv_file, name="prices", long="chunk", **chosen)
+
+    parts = messages["form"](fake.requests[0])
+    assert json.loads(parts["columns"]) == {"age": "number"}
+    assert [parts[name] for name in ("modality", "target", "task", "long")] == [
+        b"table", b"price", b"regression", b"chunk",
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match="target: chosen when a dataset is uploaded"):
+        client.fit(Dataset("ds_1"), name="prices", target="price", long="chunk")
+
+
 def test_fit_without_waiting_returns_the_job(client, fake, csv_file):
     job = client.fit(csv_file, name="intents", wait=False)
 
@@ -110,6 +137,122 @@ def test_predict_of_nothing_asks_nothing(client, fake):
 def test_predict_refuses_a_single_string(client):
     with pytest.raises(TypeError, match="put it in a list"):
         client.predict("intents", "hello")
+
+
+class Array(list):
+    """What becomes a list as an array of NumPy does."""
+
+    def tolist(self):
+        return list(self)
+
+
+class Number:
+    """The same of one number."""
+
+    def tolist(self):
+        return 7
+
+
+def test_predict_takes_rows_and_numbers(client, fake):
+    row = {"age": Number(), "plan": float("nan"), "joined": date(2024, 3, 4), 5: None}
+    client.predict("intents", [row, [0.5, 1], Array([1.5, float("nan")]), {"embedding": Array([2.0])}], long="chunk")
+
+    assert json.loads(fake.requests[0].content) == {
+        "inputs": [
+            {"age": 7, "plan": None, "joined": "2024-03-04", "5": None},
+            {"embedding": [0.5, 1]},
+            {"embedding": [1.5, None]},
+            {"embedding": [2.0]},
+        ],
+        "top_k": 3,
+        "long": "chunk",
+    }
+
+
+@pytest.mark.parametrize("wrong", [5, None, Number()])
+def test_predict_says_which_input_is_none(client, fake, wrong):
+    with pytest.raises(TypeError, match="Input 1 is "):
+        client.predict("intents", ["a", wrong])
+    assert fake.requests == []
+
+
+def test_predict_says_what_to_do_with_a_data_frame(client):
+    with pytest.raises(TypeError, match="to_dict"):
+        client.predict("intents", SimpleNamespace(columns=[]))
+
+
+def test_a_regression_answers_values(client, fake):
+    fake.refusals = [
+        httpx.Response(
+            200, json={"adapter": "prices:1", "calibrated": None, "predictions": [{"id": "pr_1", "value": 1.5}]}
+        )
+    ]
+    (answer,) = client.predict("prices", [{"age": 3}])
+    assert (answer.value, answer.label, answer.probability, answer.top) == (1.5, None, None, ())
+    assert (answer.adapter, answer.calibrated) == ("prices:1", False)
+
+
+def test_warnings_of_several_calls_count_their_inputs_from_the_first(client, fake):
+    fake.said = {"warnings": [{"detail": "odd", "column": "age", "inputs": [0, 3], "count": 7}, {"detail": "more"}]}
+    answers = client.predict("intents", ["a"] * 1001)
+    assert [(w.detail, w.column, w.inputs, w.count) for w in answers.warnings] == [
+        ("odd", "age", (0, 3), 7), ("more", None, (), None), ("odd", "age", (1000, 1003), 7), ("more", None, (), None),
+    ]  # fmt: skip
+    fake.said = {}
+    assert client.predict("intents", ["a"]).warnings == ()
+
+
+def test_a_file_is_predicted_into_another(client, fake, csv_file, messages, tmp_path):
+    fake.file = messages["file_answer"](b"a\nb\nc\n", **{"graft-warnings": '["gr\\u00fcn"]'})
+    moved = []
+    done = client.predict_file(
+        "intents", csv_file, tmp_path / "out.csv", text="body", long="chunk", on_progress=lambda *at: moved.append(at)
+    )
+    assert done == PredictedFile("intents:3", 2, ("grün",))
+    assert (tmp_path / "out.csv").read_bytes() == b"answered\na\nb\nc\n"
+    assert moved[-1] == (2, 2)
+    parts = messages["form"](fake.requests[0])
+    assert parts == {"file": csv_file.read_bytes(), "text": b"body", "top_k": b"1", "long": b"chunk"}
+
+
+def test_a_file_is_predicted_into_an_open_one(client, csv_file):
+    target = io.BytesIO()
+    assert client.predict_file("intents", str(csv_file), target).warnings == ()
+    assert target.getvalue() == b"answered\n" + csv_file.read_bytes()
+
+
+def test_a_file_is_sent_again_as_a_whole(client, fake, csv_file, messages, tmp_path):
+    fake.refusals = [messages["refusal"](429, headers={"retry-after": "0"}, detail="busy"), httpx.ReadError("reset")]
+    client.predict_file("intents", csv_file, tmp_path / "out.csv")
+    assert [messages["form"](request)["file"] for request in fake.requests] == [csv_file.read_bytes()] * 3
+
+
+class _Broken(httpx.SyncByteStream):
+    """An answer that breaks off."""
+
+    closed = False
+
+    def __iter__(self):
+        yield b"text,label\n"
+        raise httpx.RemoteProtocolError("incomplete chunked read")
+
+    def close(self):
+        self.closed = True
+
+
+def test_an_answer_that_breaks_off_leaves_what_was_there(client, fake, csv_file, tmp_path):
+    out = tmp_path / "out.csv"
+    out.write_text("older")
+    stream = _Broken()
+    fake.file = httpx.Response(200, stream=stream)
+    with pytest.raises(Unreachable, match="broke"):
+        client.predict_file("intents", csv_file, out)
+    assert stream.closed
+    fake.refusals = [httpx.Response(422, json={"detail": "not a table", "code": "upload-refused"})]
+    with pytest.raises(ApiError, match="not a table"):
+        client.predict_file("intents", csv_file, out)
+    assert out.read_text() == "older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["intents.csv", "out.csv"]
 
 
 def test_ready_waits_for_the_service(client, fake, messages):

@@ -48,6 +48,33 @@ def test_upload_sends_only_what_was_chosen(client, fake, messages, tmp_path):
     assert set(messages["form"](fake.requests[1])) == {"file"}
 
 
+def test_an_upload_of_a_table_says_so(client, fake, messages, tmp_path):
+    fake.refusals = [httpx.Response(201, json=messages["rows"])]
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"age,price\n1,2\n")
+    chosen = {"modality": "table", "target": "price", "task": "regression", "columns": {"age": "number"}}
+    dataset = client.datasets.upload(path, **chosen)
+    assert json.loads(messages["form"](fake.requests[0])["meta"]) == chosen
+    assert (dataset.task, dataset.target.mean, dataset.classes) == ("regression", 4.5, {})
+    assert [(c.name, c.kind, c.missing) for c in dataset.schema] == [
+        ("age", "number", 2), ("plan", "category", 0), ("joined", "date", 0),
+    ]  # fmt: skip
+    assert (dataset.schema[0].low, dataset.schema[1].categories[0], dataset.schema[2].examples) == (
+        18.0, "a", ("2024-03-04",),
+    )  # fmt: skip
+
+
+def test_a_version_of_a_table_has_columns_and_no_backbone(client, fake, messages):
+    fake.refusals = [httpx.Response(200, json=messages["table"])]
+    version = client.adapters.version("intents:3")
+    assert (version.modality, version.task, version.backbone, version.width) == ("table", "regression", None, 9)
+    assert [column.kind for column in version.columns] == ["number", "category", "date"]
+    assert (version.metrics.r2, version.metrics.rmse, version.metrics.mae) == (0.87654, 12.5, 9.25)
+    assert version.metrics.accuracy is None
+    text = client.adapters.version("intents:3")
+    assert (text.modality, text.task, text.columns, text.long) == ("text", "classification", (), "truncate")
+
+
 def test_backbones_have_shapes(client):
     (backbone,) = client.backbones.list()
     assert backbone.taps == {"pooled": (384,)}

@@ -31,6 +31,8 @@ COMMANDS = [
     ("keys", "revoke", "0123456789ab", "--yes"),
     ("predict", "intents", "where is my card"),
     ("predict", "intents", "TEXTS", "-o", "OUT.csv"),
+    ("predict", "intents", "FILE", "-o", "OUT.csv"),
+    ("predict", "intents", '{"age": 3}'),
 ]
 
 
@@ -103,6 +105,8 @@ def test_a_job_that_ends_badly_is_4(run, fake, fill, messages, command, state):
         ("fit", "missing.csv", "--name", "x"),
         ("fit", "FILE", "--name", "x", "--set", "prior"),
         ("fit", "FILE"),
+        ("fit", "FILE", "--name", "x", "--column", "age"),
+        ("datasets", "upload", "FILE", "--column", "=number"),
         ("predict", "intents", "missing.csv"),
         ("predict", "intents", "TEXTS", "-o", "answers.xlsx"),
         ("datasets", "upload", "missing.csv"),
@@ -132,6 +136,69 @@ def test_fit_builds_the_method_from_its_parameters(run, fake, fill, messages):
     run(*fill(FIT), "--method", "logistic", "--set", "prior=names", "--set", "l2=0.5")
     method = json.loads(messages["form"](fake.requests[0])["method"])
     assert method == {"method": "logistic", "prior": "names", "l2": 0.5}
+
+
+def test_fit_and_upload_say_what_the_file_holds(run, fake, fill, messages):
+    chosen = (
+        "--modality",
+        "table",
+        "--target",
+        "y",
+        "--task",
+        "regression",
+        "--column",
+        "a=b=number",
+        "--column",
+        "c=date",
+    )
+    run(*fill(FIT), *chosen, "--long", "chunk")
+    parts = messages["form"](fake.requests[0])
+    expected = {"modality": "table", "target": "y", "task": "regression", "columns": {"a=b": "number", "c": "date"}}
+    assert {name: parts[name].decode() for name in ("modality", "target", "task", "long")} == {
+        "modality": "table", "target": "y", "task": "regression", "long": "chunk",
+    }  # fmt: skip
+    assert json.loads(parts["columns"]) == expected["columns"]
+    run(*fill(("datasets", "upload", "FILE")), *chosen)
+    assert json.loads(messages["form"](fake.requests[-1])["meta"]) == expected
+
+
+def test_a_table_is_shown_with_its_columns_and_the_figures_of_its_task(run, fake, messages):
+    fake.refusals = [httpx.Response(200, json=messages["table"])]
+    out = run("adapters", "show", "intents:3").stdout
+    for part in ("rows of 3 columns", "0.877", "12.500", "9.250", "18 to 79.5", "a, b, c, d, e, f, g, h and 2 more"):
+        assert part in out
+    assert "2024-01-11 to 2024-09-11" in out
+    assert '"2024-03-04"' in out
+    assert "accuracy" not in out
+    assert "class" not in out
+    versions = [messages["table"] | {"version": 2, "metrics": {"r2": 0.5}}, messages["table"]]
+    fake.refusals = [httpx.Response(200, json=messages["adapter"] | {"versions": versions})]
+    out = run("adapters", "show", "intents").stdout
+    header = next(line for line in out.splitlines() if line.startswith("version"))
+    assert ("R²" in header, "RMSE" in header, "accuracy" in header) == (True, True, False)
+    assert "Rows of the live version:" in out
+
+
+def test_fit_shows_how_to_try_a_table_or_vectors(run, fake, fill, messages, monkeypatch):
+    fake.refusals = [httpx.Response(201, json=messages["table"])]
+    shown = " ".join(run(*fill(FIT)).stdout.split())
+    assert """graft predict intents '{"age": 42, "plan": "a", "joined": "2024-03-04"}'""" in shown
+    monkeypatch.setattr("graft.cli.fit.LONGEST_EXAMPLE", 10)
+    fake.refusals = [httpx.Response(201, json=messages["table"])]
+    assert "graft predict intents rows.csv" in run(*fill(FIT)).stdout
+    fake.refusals = [httpx.Response(201, json=messages["version"] | {"modality": "vector"})]
+    assert "graft predict intents vectors.npy" in run(*fill(FIT)).stdout
+
+
+def test_datasets_of_each_modality_are_shown(run, fake, messages):
+    fake.refusals = [httpx.Response(200, json=messages["rows"])]
+    out = run("datasets", "show", "ds_1").stdout
+    for part in ("regression", "target = price", "lowest", "4.500", "18 to 79.5"):
+        assert part in out
+    fake.refusals = [httpx.Response(200, json=messages["values"])]
+    out = run("datasets", "show", "ds_1").stdout
+    assert "384" in out
+    assert "lost_card" in out
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(run, fake, fill):

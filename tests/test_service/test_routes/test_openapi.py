@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from adapters.methods import METHODS
 from service.routes.guard import Guard
+from service.routes.predict_file import ANSWERS, SUFFIXES
 from service.wiring import VERSION, create_api
 
 LOOPBACK = "127.0.0.1"
@@ -105,9 +106,21 @@ def test_every_operation_that_takes_a_body_describes_it(operations):
         ("post", "/v1/datasets"): {"multipart/form-data"},
         ("post", "/v1/adapters"): {"application/json", "multipart/form-data"},
         ("put", "/v1/adapters/{name}/aliases/{alias}"): {"application/json"},
-        ("post", "/v1/adapters/{ref}/predict"): {"application/json"},
+        ("post", "/v1/adapters/{ref}/predict"): {"application/json", "multipart/form-data", *SUFFIXES},
         ("post", "/v1/keys"): {"application/json"},
     }
+
+
+def test_the_answer_to_a_file_and_its_options_are_described(operations):
+    predict = operations["post", "/v1/adapters/{ref}/predict"]
+    answer = predict["responses"]["200"]
+    assert set(answer["content"]) == {media.partition(";")[0] for media in ANSWERS.values()}
+    assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/PredictOut")
+    assert set(answer["headers"]) == {"X-Graft-Adapter", "Graft-Rows", "Graft-Warnings"}
+    options = {"text", "top_k", "long"}
+    assert {item["name"] for item in predict["parameters"] if item["in"] == "query"} == options
+    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["properties"]) == options | {"file"}
 
 
 def test_every_operation_under_v1_says_what_its_key_needs_and_no_other_needs_one(document, operations):
