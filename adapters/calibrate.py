@@ -7,6 +7,9 @@ from adapters.base import F32, F64, I64
 _STEPS = 60
 _PRECISION = 1e-4
 
+_SHARPEST = 4e-3
+"""Least temperature, in units of the largest score: below it, probabilities would show the rounding of float32."""
+
 
 def nll_by_row(scores: F32, y: I64, temperature: float) -> F64:
     """Negative log likelihood of the true class, for each row: (n, k), (n,) to (n,) float64."""
@@ -28,7 +31,8 @@ def fit_temperature(scores: F32, y: I64) -> float:
         y: (n,) int64.
 
     Returns:
-        A positive number; 1.0 where the scores say nothing (no rows, or all equal).
+        A positive number; 1.0 where the scores say nothing (no rows, or all equal), and never so small that rounding
+        of the scores would show.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017; the prior as in Platt 1999.
     """
@@ -41,7 +45,7 @@ def fit_temperature(scores: F32, y: I64) -> float:
     smoothing = 1 / (n + 2)
     # Mean score of the smoothed target; the wrong classes' scores sum to minus the true one's, being centred.
     target = float(np.mean(centred[np.arange(n), y], dtype=np.float64)) * (1 - smoothing - smoothing / (k - 1))
-    return spread / _inverse_temperature(centred, target)
+    return max(spread / _inverse_temperature(centred, target), _SHARPEST * float(np.abs(scores).max()))
 
 
 def _inverse_temperature(s: F32, target: float) -> float:

@@ -53,3 +53,12 @@ def test_scores_that_are_wrong_give_near_chance():
     scores = np.eye(3, dtype=np.float32)[(y + 1) % 3]
     loss = nll_by_row(scores, y, fit_temperature(scores, y)).mean()
     assert loss == pytest.approx(np.log(3), abs=0.01)
+
+
+def test_scores_that_differ_in_their_last_digits_are_not_blown_up():
+    y = np.repeat([0, 1], 10)
+    scores = np.full((20, 2), 0.9, np.float32)
+    scores[np.arange(20), y] += np.float32(1e-5)
+    temperature = fit_temperature(scores, y)
+    noise = np.finfo(np.float32).eps * np.abs(scores).max() / temperature
+    assert noise < 5e-5
