@@ -60,9 +60,7 @@ def infer(
             unused.append(f"{name!r}: {kind.reason}")
             notes += [] if kinds.get(name) == _IGNORE else [_left_out(name, kind)]
         else:
-            column, remarks = _describe(
-                name, kind, cells[name], wished=name in kinds, most=most, number_of=number_of
-            )
+            column, remarks = _describe(name, kind, cells[name], wished=name in kinds, most=most, number_of=number_of)
             schema.append(column)
             notes += remarks
     if not schema:

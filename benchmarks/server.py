@@ -64,7 +64,7 @@ def serving(home: Path, *, threads: int | None = None, log: Path = LOG) -> Itera
 
     Args:
         home: Folder of its state.
-        threads: Lanes of a backbone in an HTTP process, and threads of a fit; without, what the service chooses by itself.
+        threads: Lanes of a backbone in an HTTP process, and threads of a fit; without, what the service chooses.
         log: Where its output goes.
 
     Raises:

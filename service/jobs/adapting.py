@@ -104,7 +104,9 @@ class Adapting:
             dataset=dataset.id,
             dataset_sha256=dataset.sha256,
             blob=dataset.blob,
-            facts={name: dataset.facts[name] for name in ("modality", "task", "schema", "width") if name in dataset.facts},
+            facts={
+                name: dataset.facts[name] for name in ("modality", "task", "schema", "width") if name in dataset.facts
+            },
             backbone=request["backbone"],
             long=request.get("long", "truncate"),
             method=request["method"],

@@ -80,7 +80,7 @@ class Directory:
         self._engine = engine
         self._blobs = blobs
         self._heads = heads
-        self._graphs = graphs or Graphs()
+        self._graphs = Graphs() if graphs is None else graphs
         self._on_event = on_event
         self._known: Recent[Key, Known] = Recent(KNOWN_BYTES, lambda known: known.size_bytes)
         self._shared: Callable[[Any], Any] = lru_cache(SHARED)(_itself)

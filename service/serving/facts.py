@@ -5,17 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from adapters.columns import Column
+from adapters.columns import Column, Schema
 from adapters.manifest import Manifest
 from service.errors import ArtifactCorrupt
 
-Schema = tuple[Column, ...]
 Names = tuple[str, ...]
 
 KEPT = 32
 """Versions of an adapter that are remembered: those that were asked for last."""
 
-_ADAPTER_BYTES, _VERSION_BYTES, _COLUMN_BYTES, _NAME_BYTES = 500, 400, 1000, 64
+_ADAPTER_BYTES, _VERSION_BYTES, _COLUMN_BYTES, _NAME_BYTES = 500, 400, 1000, 100
 _HEADS = {"affine": "head.safetensors", "graph": "head.onnx"}
 
 

@@ -168,6 +168,7 @@ class HeadFile:
         """Close the file, and remove it when no other process maps it. The caller holds the lock."""
         if not self.superseded and _left_over(self._handle):
             (folder / NAME).unlink(missing_ok=True)
+        fcntl.flock(self._handle, fcntl.LOCK_UN)  # arrays in flight keep the mapping, and with it the lock
         self.close()
 
     @property

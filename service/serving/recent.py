@@ -46,12 +46,15 @@ class Recent(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Hold a value, in place of the one that was there."""
+        size_bytes = self._size_bytes(value)
         with self._changing:
             self._drop(key)
+            # Room comes first, and in single operations: a get meanwhile changes the order.
+            while self._held and self.bytes + size_bytes > self._limit_bytes:
+                _, oldest = self._held.popitem(last=False)
+                self.bytes -= self._size_bytes(oldest)
             self._held[key] = value
-            self.bytes += self._size_bytes(value)
-            while self.bytes > self._limit_bytes and len(self._held) > 1:
-                self._drop(next(iter(self._held)))
+            self.bytes += size_bytes
 
     def pop(self, key: K) -> None:
         """Let go of a key, held or not."""

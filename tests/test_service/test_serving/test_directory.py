@@ -1,29 +1,35 @@
 """What a serving process knows: new versions before old ones go, aliases as they move, nothing missed."""
 
+import asyncio
 import logging
 import threading
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from models.errors import GraftError
 from service.database.engine import writing
 from service.errors import NotFound
 from service.registry import adapters, events
 from service.serving import directory as module
+from service.serving import outlines
 from service.serving.directory import Directory
+from service.serving.headfile import record_bytes
 from service.serving.heads import HeadTable
 from service.serving.references import parse
 
 
 @pytest.fixture
-def table():
-    return HeadTable(3, 2**20)
+def heads(tmp_path):
+    made = HeadTable(tmp_path / "serving", 2**20)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def directory(records, table):
-    made = Directory(records.engine, records.blobs, {3: table}.__getitem__)
+def directory(records, heads):
+    made = Directory(records.engine, records.blobs, heads)
     made.start()
     return made
 
@@ -33,7 +39,11 @@ async def _serve(directory, reference="intents", tenant="default"):
 
 
 async def _number(directory, reference="intents"):
-    return (await _serve(directory, reference)).manifest.number
+    return (await _serve(directory, reference)).facts.number
+
+
+def _live(directory, name="intents"):
+    return directory._known.get(("default", name)).aliases["live"]
 
 
 def _switch(records, number, alias="live"):
@@ -51,7 +61,7 @@ def _event(engine, seq, name="intents"):
 async def test_what_was_there_before_is_read_when_it_is_asked_for(records, directory):
     records.publish(weight=5.0)
     served = await _serve(directory)
-    assert (served.manifest.name, served.manifest.number) == ("intents", 1)
+    assert (served.facts.name, served.facts.number) == ("intents", 1)
     assert served.head.weight[0, 0] == 5.0
 
 
@@ -69,16 +79,16 @@ async def test_references_follow_their_aliases(records, directory):
     assert await _number(directory) == 2
 
 
-async def test_a_new_version_is_loaded_before_it_replaces_the_old_one(records, directory, table, monkeypatch):
+async def test_a_new_version_is_loaded_before_it_replaces_the_old_one(records, directory, monkeypatch):
     records.publish(weight=1.0)
     await _serve(directory)
     records.publish(weight=2.0)
     seen = []
     real = directory._load
 
-    def load(manifest):
-        seen.append((manifest.number, directory._known["default", "intents"].aliases["live"].version))
-        return real(manifest)
+    def load(facts):
+        seen.append((facts.number, _live(directory)))
+        return real(facts)
 
     monkeypatch.setattr(directory, "_load", load)
     directory.refresh()
@@ -87,10 +97,10 @@ async def test_a_new_version_is_loaded_before_it_replaces_the_old_one(records, d
     assert seen == [(2, 1)]
 
 
-async def test_an_adapter_that_nobody_asked_for_is_not_loaded(records, directory, table):
+async def test_an_adapter_that_nobody_asked_for_is_not_loaded(records, directory, heads):
     records.publish()
     directory.refresh()
-    assert len(table) == 0
+    assert len(heads) == 0
 
 
 async def test_what_was_made_in_this_very_moment_is_found(records, directory):
@@ -121,41 +131,70 @@ async def test_a_deleted_adapter_is_gone_after_the_refresh(records, directory):
         await _serve(directory)
 
 
-async def test_a_head_that_was_let_go_is_read_again(records):
-    directory = Directory(records.engine, records.blobs, {3: HeadTable(3, 2 * 2 * 4 * 4)}.__getitem__)
+async def test_a_head_that_was_let_go_is_read_again(records, tmp_path):
+    heads = HeadTable(tmp_path / "serving", 2 * (4096 + record_bytes(2, 3)))
+    directory = Directory(records.engine, records.blobs, heads)
     directory.start()
     for i, name in enumerate("ab"):
         records.publish(name, weight=float(i))
-    for name in "abab":
-        assert (await _serve(directory, name)).head.weight[0, 0] == float("ab".index(name))
+    served = [(name, await _serve(directory, name)) for name in "abab"]
+    for name, each in served:
+        assert each.head.weight[0, 0] == float("ab".index(name))
+    assert len(heads) == 1
+    heads.close()
 
 
 async def test_an_event_that_becomes_visible_late_is_not_missed(records, directory):
     records.publish()
+    records.publish(moves=False)
     await _serve(directory)
     _event(records.engine, 50)
     directory.refresh()
     with writing(records.engine) as connection:
-        connection.execute(text("update aliases set revision = 77 where alias = 'live'"))
+        connection.execute(text("update aliases set version = 2 where alias = 'live'"))
     _event(records.engine, 49)
     directory.refresh()
-    assert directory._known["default", "intents"].aliases["live"].revision == 77
+    assert _live(directory) == 2
 
 
-async def test_events_that_were_seen_are_not_read_again(records, directory, monkeypatch):
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the adapters that are read, as they are."""
+    names, real = [], outlines.outline
+    monkeypatch.setattr(outlines, "outline", lambda *given: names.append(given[2]) or real(*given))
+    return names
+
+
+async def test_events_that_were_seen_are_not_read_again(records, directory, reads):
     records.publish()
     await _serve(directory)
     directory.refresh()
-    read = []
-    real = adapters.get
-    monkeypatch.setattr(module.registry, "get", lambda *a: read.append(a) or real(*a))
+    reads.clear()
     for _ in range(3):
         directory.refresh()
-    assert read == []
+    assert reads == []
     _switch(records, 1)
     _switch(records, 1)
     directory.refresh()
-    assert len(read) == 1
+    assert reads == ["intents"]
+
+
+async def test_what_is_held_is_answered_in_the_loop_itself(records, directory, reads, monkeypatch):
+    records.publish()
+    await _serve(directory)
+    reads.clear()
+    monkeypatch.setattr(asyncio, "to_thread", None)
+    call = _serve(directory)
+    with pytest.raises(StopIteration):  # it never waits
+        call.send(None)
+    assert reads == []
+
+
+async def test_many_first_calls_at_once_read_the_adapter_once(records, directory, reads):
+    records.publish()
+    served = await asyncio.gather(*(_serve(directory) for _ in range(20)))
+    assert {each.facts.number for each in served} == {1}
+    assert reads == ["intents"]
 
 
 async def test_memory_of_seen_events_is_bounded(records, directory):
@@ -171,9 +210,9 @@ async def test_a_version_published_while_the_adapter_is_read_for_the_first_time_
 ):
     """The follower must not pass over an adapter that another thread has read but not noted yet."""
     records.publish()
-    real, refreshers = adapters.get, []
+    real, refreshers = outlines.outline, []
 
-    def get(engine, tenant, name):
+    def outline(engine, tenant, name):
         found = real(engine, tenant, name)
         if not refreshers:
             records.publish()
@@ -182,14 +221,14 @@ async def test_a_version_published_while_the_adapter_is_read_for_the_first_time_
             refreshers[0].join(0.5)
         return found
 
-    monkeypatch.setattr(module.registry, "get", get)
+    monkeypatch.setattr(outlines, "outline", outline)
     await _serve(directory)
     refreshers[0].join(10)
     directory.refresh()
     assert await _number(directory) == 2
 
 
-@pytest.mark.parametrize("damage", ["corrupt", "missing"])
+@pytest.mark.parametrize("damage", ["corrupt", "missing", "unreadable"])
 async def test_a_broken_version_holds_up_nobody_else_and_the_old_one_goes_on(records, directory, caplog, damage):
     for name in ("broken", "other"):
         records.publish(name, weight=1.0)
@@ -201,12 +240,14 @@ async def test_a_broken_version_holds_up_nobody_else_and_the_old_one_goes_on(rec
         records.blobs.path(digest).write_bytes(b"other bytes")
     else:
         records.blobs.delete(digest)
+    if damage == "unreadable":
+        records.blobs.path(digest).mkdir()
     with caplog.at_level(logging.ERROR, logger="service.serving.directory"):
         directory.refresh()
     assert [record.adapter for record in caplog.records] == ["broken"]
     assert await _number(directory, "other") == 2
     assert await _number(directory, "broken") == 1
-    with pytest.raises(GraftError):
+    with pytest.raises(OSError if damage == "unreadable" else GraftError):
         await _serve(directory, "broken:2")
     caplog.clear()
     directory.refresh()
@@ -214,8 +255,6 @@ async def test_a_broken_version_holds_up_nobody_else_and_the_old_one_goes_on(rec
 
 
 async def test_following_goes_on_when_the_database_was_away(records, directory, monkeypatch):
-    import asyncio
-
     monkeypatch.setattr(module, "POLL_S", 0.005)
     records.publish()
     await _serve(directory)
@@ -230,9 +269,64 @@ async def test_following_goes_on_when_the_database_was_away(records, directory, 
     monkeypatch.setattr(module.events, "since", since)
     following = asyncio.create_task(directory.follow())
     records.publish()
-    while directory._known["default", "intents"].aliases["live"].version != 2:
+    while _live(directory) != 2:
         await asyncio.sleep(0.01)
     following.cancel()
     with pytest.raises(asyncio.CancelledError):
         await following
     assert len(failures) == 2
+
+
+async def test_an_event_is_read_again_when_the_database_went_away_in_between(records, directory, monkeypatch):
+    records.publish()
+    await _serve(directory)
+    records.publish()
+
+    def away(*_):
+        raise OperationalError("select", {}, OSError("away"))
+
+    monkeypatch.setattr(outlines, "outline", away)
+    with pytest.raises(OperationalError):
+        directory.refresh()
+    monkeypatch.undo()
+    directory.refresh()
+    assert _live(directory) == 2
+
+
+class TestEvents:
+    async def test_every_event_is_told_once_of_every_kind(self, records, heads):
+        told = []
+        directory = Directory(records.engine, records.blobs, heads, on_event=told.append)
+        records.publish()
+        directory.start()
+        records.publish("other")
+        with writing(records.engine) as connection:
+            adapters.announce(connection, "acme", "", "keys", 9.0)
+        for _ in range(2):
+            directory.refresh()
+        assert [(event.tenant, event.adapter, event.kind) for event in told] == [
+            ("default", "other", "published"),
+            ("acme", "", "keys"),
+        ]
+
+    async def test_it_is_told_after_the_directory_has_followed_and_again_when_it_was_not_taken(self, records, heads):
+        seen = []
+
+        def notice(event):
+            seen.append(_live(directory))
+            if len(seen) == 1:
+                raise OSError("not now")
+
+        directory = Directory(records.engine, records.blobs, heads, on_event=notice)
+        directory.start()
+        records.publish()
+        await _serve(directory)
+        records.publish()
+        with pytest.raises(OSError, match="not now"):
+            directory.refresh()
+        assert await _number(directory) == 2
+        directory.refresh()
+        assert seen[:2] == [2, 2]
+        told = len(seen)
+        directory.refresh()
+        assert len(seen) == told

@@ -307,10 +307,10 @@ def test_closing_leaves_slots_valid_and_no_file(opened, tmp_path):
     first.close()
     _holds(slot, 1)
     assert (tmp_path / "serving" / NAME).exists()
-    del slot
     second.close()
     assert not (tmp_path / "serving" / NAME).exists()
     assert not list(tmp_path.glob("serving/*.new"))
+    _holds(slot, 1)
 
 
 def test_heads_that_this_process_holds_are_counted(tmp_path):
