@@ -30,6 +30,8 @@ mount --bind "$bento" "$root/home/bentoml/bento"
 mount -o remount,bind,ro "$root/home/bentoml/bento"
 mount --bind "$volume" "$root$mount"
 mount -t tmpfs -o "size=$tmp_size,mode=1777" tmpfs "$root/tmp"
+# A checkout in /tmp has its environment there, which the new /tmp would hide.
+case $prefix in /tmp/*) mkdir -p "$root$prefix" && mount --bind "$prefix" "$root$prefix" ;; esac
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o size=64k,mode=755 tmpfs "$root/dev"
 mkdir "$root/dev/shm"
