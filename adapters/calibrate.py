@@ -7,7 +7,7 @@ from adapters.base import F32, F64, I64
 _STEPS = 60
 _PRECISION = 1e-4
 
-_SHARPEST = 4e-3
+_SHARPEST = 1e-3
 """Least temperature, in units of the largest score: below it, probabilities would show the rounding of float32."""
 
 

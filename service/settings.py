@@ -106,7 +106,8 @@ class Settings(BaseSettings):
     fit_memory_bytes: int = Field(8 * 2**30, gt=2**29)
     """Resident memory at which a fit is ended, in bytes."""
     heads_bytes: int = Field(2**30, gt=0)
-    """Memory for heads held ready in the HTTP process, in bytes; the least recently used leave first."""
+    """Memory for heads held ready, in bytes, once for all HTTP processes; when half of it is full, heads that are no
+    longer asked for are forgotten."""
     worker_timeout_s: float = Field(10.0, gt=1)
     """Silence after which a worker is taken for dead and its job moves on, in seconds."""
     min_free_bytes: int = Field(256 * 2**20, ge=0)

@@ -104,7 +104,7 @@ def notes(result: dict[str, Any]) -> list[str]:
     if not result["calibrated"]:
         return [
             "No two classes have two different examples each, so nothing could be held out: accuracy is not known and "
-            "the probabilities are not calibrated. A second, different example of each class mends both; one text "
+            "the probabilities are not calibrated. A second, different example of each class mends both; one item "
             "under several labels counts for one."
         ]
     return _unseen(result) + _misleading(result) + _beaten(result)

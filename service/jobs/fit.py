@@ -17,7 +17,7 @@ import numpy as np
 
 from adapters.adapt import Adaptation, adapt
 from adapters.base import Task
-from adapters.dataset import encode_labels, groups_of, humanise
+from adapters.dataset import encode_labels, groups_of, groups_of_rows, groups_of_vectors, humanise
 from adapters.errors import DeadlineExceeded
 from adapters.manifest import FileEntry
 from adapters.methods import parse_method
@@ -27,7 +27,6 @@ from models.hosted import hosted, open_backbone
 from service.errors import NotReady
 from service.registry.items import Packed, unpack
 from service.store.blobs import Blobs
-from service.uploads.row_keys import row_keys, vector_keys
 
 LIBRARIES = ("numpy", "torch", "onnx")
 
@@ -149,11 +148,11 @@ class Fitting:
         """The items at the tap that their modality has."""
         classes, y = ((), items.targets) if items.targets is not None else encode_labels(items.labels)
         if items.table is not None:
-            groups = groups_of(row_keys(items.table))
+            groups = groups_of_rows(items.table)
             task = Task.of_rows(items.schema, items.table, y, classes, groups, seed=order.seed, check=check)
             return _Tapped(task, "row", "", {})
         if items.vectors is not None:
-            groups = groups_of(vector_keys(items.vectors))
+            groups = groups_of_vectors(items.vectors)
             return _Tapped(Task(items.vectors, y, classes, groups, None, order.seed, check), "vector", "", {})
         backbone = self._backbone(order.backbone)
         z, cut = embed(

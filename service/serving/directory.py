@@ -33,7 +33,7 @@ from service.store.blobs import Blobs
 POLL_S = 0.25
 
 KNOWN_BYTES = 128 * 2**20
-"""Most memory of a process for what it knows: some 100,000 adapters of ten classes."""
+"""Most memory of a process for what it knows: 60,000 adapters of ten classes."""
 
 SHARED = 512
 """Lists of classes, of versions and of aliases that adapters are looked at for having in common."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 
 import pytest
 from sqlalchemy import text
@@ -190,8 +191,10 @@ async def test_what_is_held_is_answered_in_the_loop_itself(records, directory, r
     assert reads == []
 
 
-async def test_many_first_calls_at_once_read_the_adapter_once(records, directory, reads):
+async def test_many_first_calls_at_once_read_the_adapter_once(records, directory, reads, monkeypatch):
     records.publish()
+    read = outlines.outline
+    monkeypatch.setattr(outlines, "outline", lambda *given: time.sleep(0.1) or read(*given))
     served = await asyncio.gather(*(_serve(directory) for _ in range(20)))
     assert {each.facts.number for each in served} == {1}
     assert reads == ["intents"]

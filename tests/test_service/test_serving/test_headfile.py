@@ -1,6 +1,7 @@
 """Real processes on one file: they see each other's heads, and one that is killed harms nobody."""
 
 import hashlib
+import mmap
 import signal
 import subprocess
 import sys
@@ -14,7 +15,11 @@ from service.serving.heads import HeadTable
 
 ROOT = Path(__file__).parents[3]
 WIDTH = 16
+HEAD_BYTES = 320
+FIRST = mmap.PAGESIZE
 LIMIT = 2**20
+SMALL = 2 * (FIRST + 34 * HEAD_BYTES)
+"""Room for 34 heads."""
 
 COMMON = """
 import hashlib, os, signal, sys
@@ -34,6 +39,10 @@ def put(i, k=3):
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
+
+def second(call):
+    calls = []
+    return lambda *given: die() if calls else calls.append(call(*given))
 """
 
 PUT_MANY = """
@@ -64,7 +73,7 @@ sys.stdin.readline()
 DIE = """
 put(1)
 print("ready", flush=True)
-headfile.{seam} = die
+headfile.{seam} = {then}
 {act}
 """
 
@@ -101,7 +110,7 @@ def _put(table, i, k=3):
     return table.put(_key(i), np.full((k, WIDTH), i, np.float32), np.full(k, i, np.float32), 1.0)
 
 
-@pytest.mark.parametrize("limit", [2**22, 30_000], ids=["one file", "many files"])
+@pytest.mark.parametrize("limit", [2**22, SMALL], ids=["one file", "many files"])
 def test_processes_that_add_the_same_and_other_heads_at_once(started, tmp_path, limit):
     processes = [started(PUT_MANY, tmp_path, first, first + 300, limit=limit) for first in (0, 0, 150)]
     table = HeadTable(tmp_path, limit)
@@ -113,8 +122,7 @@ def test_processes_that_add_the_same_and_other_heads_at_once(started, tmp_path, 
         assert process.wait(30) == 0
     if limit == 2**22:
         _put(table, 0)
-        assert (table._file._end - table._file.room_bytes) % 64 == 0
-        assert table._file._end == 4096 + 450 * 320
+        assert table._file._end == FIRST + 450 * HEAD_BYTES
     table.close()
 
 
@@ -132,9 +140,9 @@ def test_a_head_is_in_memory_once(started, tmp_path):
 
 
 def test_a_full_file_is_given_up_by_all_and_what_they_hold_stays_valid(started, tmp_path):
-    other = started(HOLD_ONE, tmp_path, limit=30_000)
+    other = started(HOLD_ONE, tmp_path, limit=SMALL)
     assert other.stdout.readline() == "ready\n"
-    table = HeadTable(tmp_path, 30_000)
+    table = HeadTable(tmp_path, SMALL)
     _put(table, 1)
     for i in range(10, 45):
         _put(table, i)
@@ -146,30 +154,30 @@ def test_a_full_file_is_given_up_by_all_and_what_they_hold_stays_valid(started, 
 
 
 @pytest.mark.parametrize(
-    ("seam", "act"),
+    ("seam", "then", "act"),
     [
-        ("HeadFile._move_end", "put(2)"),
-        ("HeadFile.find", "put(2)"),
-        ("_write", "put(2)"),
-        ("HeadFile.begin", "put(2, k=158)"),
-        ("Path.replace", "put(2, k=158)"),
+        ("_write", "die", "put(2)"),
+        ("_write", "second(headfile._write)", "put(2)"),
+        ("HeadFile._move_end", "die", "put(2)"),
+        ("HeadFile.begin", "die", "put(2, k=158)"),
+        ("Path.replace", "die", "put(2, k=158)"),
     ],
-    ids=["written, not yet told", "told, not yet read", "not yet written", "full", "superseded, not yet named"],
+    ids=["before it writes", "between two writes", "before it tells", "before a new file", "before it has its name"],
 )
-def test_a_writer_that_is_killed_leaves_readers_right_and_no_lock(started, tmp_path, seam, act):
-    limit = 30_000
-    reader = started(HOLD_ONE, tmp_path, limit=limit)
+def test_a_writer_that_is_killed_leaves_readers_right_and_no_lock(started, tmp_path, seam, then, act):
+    reader = started(HOLD_ONE, tmp_path, limit=SMALL)
     assert reader.stdout.readline() == "ready\n"
-    writer = started(DIE.format(seam=seam, act=act), tmp_path, limit=limit)
+    writer = started(DIE.format(seam=seam, then=then, act=act), tmp_path, limit=SMALL)
     assert writer.stdout.readline() == "ready\n"
     assert writer.wait(30) == -signal.SIGKILL
     _say(reader)
-    assert reader.stdout.readline() == ("let go\n" if seam == "Path.replace" else "held\n")
-    end = int(reader.stdout.readline())
-    table = HeadTable(tmp_path, limit)
+    superseded = seam == "Path.replace"
+    assert reader.stdout.readline() == ("let go\n" if superseded else "held\n")
+    assert int(reader.stdout.readline()) == FIRST + (1 if superseded else 2) * HEAD_BYTES
+    table = HeadTable(tmp_path, SMALL)
     for i in (1, 2):
         assert (_put(table, i).weight == i).all()
-    assert table._file._end == (end if seam != "Path.replace" else 4096 + 2 * 320)
+    assert table._file._end == FIRST + 2 * HEAD_BYTES
     table.close()
 
 
@@ -182,7 +190,7 @@ def test_what_a_service_that_was_killed_left_is_not_read(started, tmp_path):
     table = HeadTable(tmp_path, LIMIT)
     _put(table, 5)
     assert (tmp_path / NAME).stat().st_ino != left
-    assert table._file._end == 4096 + 320
+    assert table._file._end == FIRST + HEAD_BYTES
     table.close()
 
 

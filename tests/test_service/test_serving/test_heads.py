@@ -119,14 +119,12 @@ class TestSharing:
         for i, k in enumerate((1, 2, 7)):
             assert _put(table, str(i), i, k).weight.ctypes.data % 64 == 0
 
-    def test_what_another_one_has_put_is_found_and_not_written_again(self, opened, tmp_path):
+    def test_what_another_one_has_put_is_found_and_not_written_again(self, opened):
         first, second = opened(), opened()
         _put(first, "a", 1)
-        size = (tmp_path / "serving" / NAME).stat().st_blocks
         assert _get(second, "a") is None
         _holds(_put(second, "a", 1), 1)
         assert second._file._end == PAGE + record_bytes(3, WIDTH)
-        assert (tmp_path / "serving" / NAME).stat().st_blocks == size
         _put(second, "b", 2)
         _put(first, "c", 3)
         for table in (first, second):
@@ -198,6 +196,15 @@ class TestFull:
             assert sum(file.st_size for file in files) <= 100_000
 
 
+def test_a_file_that_is_followed_by_another_is_closed(opened):
+    table = opened(_limit(3))
+    _put(table, "a", 1)
+    before = len(list(Path("/dev/fd").iterdir()))
+    for i in range(20):
+        _put(table, str(i), i)
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
 class TestAlone:
     """What cannot be shared is held by the process itself, and the caller never learns of it."""
 
@@ -232,6 +239,16 @@ class TestAlone:
         _holds(_put(table, "0", 0), 0)
         if fails == "pwrite":
             _holds(_get(table, "before"), 1)
+
+    def test_a_disk_that_is_full_again_is_said_again(self, opened, monkeypatch, complaints):
+        table = opened()
+        for i in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "pwrite", lambda *_: 0)
+                for name in ("a", "b"):
+                    _put(table, f"{name}{i}", 1)
+            _put(table, f"c{i}", 1)
+        assert len(complaints()) == 2
 
     def test_a_disk_that_takes_only_a_part(self, table, monkeypatch, complaints):
         _put(table, "before", 1)
