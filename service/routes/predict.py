@@ -30,13 +30,15 @@ PATH = "/v1/adapters/{ref}/predict"
 
 
 async def predict(request: Request, ref: str) -> Response:
-    """Predict labels with calibrated probabilities, or values. `ref` is `name` (its live version), `name@alias` or
-    `name:3`. An input is a text, `{"embedding": [...]}`, or an object of columns, as the adapter was fitted.
+    """Predict labels with calibrated probabilities, or values.
+
+    `ref` is `name` (its live version), `name@alias` or `name:3`. An input is a text, `{"embedding": [...]}`, or an
+    object of columns, as the adapter was fitted.
 
     A file of any other of these media types is answered in its own format, as it comes in, with columns added:
     `label` and `probability` (with `top_k` also `label_2`, ...) or `value`, `truncated` of texts, `adapter`, and
     `warnings` of the row. NumPy files are answered as JSON Lines.
-    """  # noqa: D205
+    """
     state: State = request.app.state.graft
     tenant = admit(request.scope, PREDICT)
     if media_of(request) != "application/json":
