@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "This Python has no venv module; on Debian and Ubuntu: sudo apt install python3-venv"; exit 2; }
 	@echo "Setting up $(VENV): about 2.5 GB, some minutes the first time ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,fit,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[serve,fit,timm,dev]'
 	@touch $@
 
 setup: $(VENV)/.ready  ## Create .venv with the pinned packages

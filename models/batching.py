@@ -6,14 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Backbone, Embedding
+from models.base import Backbone, BatchLimits, Embedding, Item
 from models.long import Long, Pieces
-
-MAX_TOKENS = 384
-"""Padded tokens of a batch on a CPU. MiniLM: 256 to 512 are within 3 %; 64 and 1,024 lose 10 %, long texts or short."""
-
-MAX_ITEMS = 32
-"""Items of a batch on a CPU; keeps progress and cancelling smooth where items are short."""
 
 RUN_TOKENS = 5
 """What one run of a session costs beside its tokens, in tokens. MiniLM on one core: 1.2 ms a run, 0.23 ms a token."""
@@ -71,11 +65,10 @@ def plan(sizes: Sequence[int], max_tokens: int, max_items: int) -> list[list[int
 
 def embed(
     backbone: Backbone,
-    items: Sequence[str],
+    items: Sequence[Item],
     *,
     long: Long = "truncate",
-    max_tokens: int = MAX_TOKENS,
-    max_items: int = MAX_ITEMS,
+    limits: BatchLimits | None = None,
     on_progress: Callable[[float], None] = _ignore_progress,
     check: Callable[[], None] = _never_stops,
 ) -> tuple[Embedding, npt.NDArray[np.bool_]]:
@@ -85,8 +78,7 @@ def embed(
         backbone: A loaded backbone.
         items: What it takes.
         long: What becomes of items that are longer than it takes at once.
-        max_tokens: Most padded tokens of a batch; the default suits a CPU, a GPU wants some thousands.
-        max_items: Most items of a batch; likewise.
+        limits: How large a batch may be; the backbone's own where None.
         on_progress: Called after each batch with the share of all tokens that is done, in (0, 1].
         check: Called before each piece of work; whatever it raises ends the call.
 
@@ -101,7 +93,8 @@ def embed(
     sizes = [piece.size for piece in pieces.encoded]
     embedding = np.empty((len(sizes), *backbone.card.taps["pooled"]), dtype=np.float32)
     done, total = 0, max(1, sum(sizes))
-    for batch in plan(sizes, max_tokens, max_items):
+    limits = limits or backbone.limits
+    for batch in plan(sizes, limits.size, limits.items):
         check()
         embedding[batch] = backbone.run([pieces.encoded[i] for i in batch])
         done += sum(sizes[i] for i in batch)

@@ -22,6 +22,7 @@ from models.base import Embedding
 from models.catalog import Entry
 from models.errors import ExportFailed, ExportMismatch
 from models.session import open_session
+from models.sources import Package
 from models.text import GRAPH_NAME, INPUTS, OUTPUT, TOKENIZER_NAME
 from models.weights import WEIGHTS_NAME, weights_folder
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 OPSET = 20
+MAX_TOKENS = 512
 TOLERANCE = 1e-4
 """Largest difference of one number of an embedding between torch and the exported graph."""
 
@@ -42,15 +44,23 @@ class Exported:
     """What a builder says of the files it wrote.
 
     Attributes:
-        width: Numbers of one embedding at the tap ``pooled``.
+        taps: Shape of one item's embedding at each tap, for `Card.taps`.
         recipe: What is done to an item, for `Card.recipe`.
+        max_tokens: Longest text in tokens; None where it has no meaning.
+        extras: Names of those files that the digest leaves out, for `Card.extras`.
     """
 
-    width: int
+    taps: dict[str, tuple[int, ...]]
     recipe: dict[str, Any]
+    max_tokens: int | None = None
+    extras: tuple[str, ...] = ()
 
 
-def export_text(entry: Entry, folder: Path, on_progress: Callable[[str, float], None]) -> Exported:
+Progress = Callable[[str, float], None]
+"""Called with a stage in words and the share done in [0, 1]."""
+
+
+def export_text(entry: Entry, folder: Path, on_progress: Progress) -> Exported:
     """Write ``pooled.onnx`` and ``tokenizer.json`` of a text encoder into a folder.
 
     Args:
@@ -64,14 +74,17 @@ def export_text(entry: Entry, folder: Path, on_progress: Callable[[str, float], 
         WeightsCorrupt: The weights are not the recorded ones.
     """
     on_progress("load weights", 0.0)
-    source = weights_folder(entry)
+    if not isinstance(entry.source, Package):
+        raise ExportFailed(f"Backbone {entry.id!r} does not come from a package.")
+    source, max_tokens = weights_folder(entry.source), entry.options.max_tokens or MAX_TOKENS
     encoder = _load_encoder(source)
     on_progress("export", 0.2)
     _write_graph(encoder, folder / GRAPH_NAME)
-    write_tokenizer(source / TOKENIZER_NAME, folder / TOKENIZER_NAME, entry.max_tokens)
+    write_tokenizer(source / TOKENIZER_NAME, folder / TOKENIZER_NAME, max_tokens)
     on_progress("compare with torch", 0.8)
-    difference = check_parity(encoder, folder / GRAPH_NAME, entry.max_tokens)
-    return Exported(width=encoder.config.hidden_size, recipe=_recipe(entry, difference))
+    difference = check_parity(encoder, folder / GRAPH_NAME, max_tokens)
+    recipe = _recipe(entry.source, max_tokens, difference)
+    return Exported({"pooled": (encoder.config.hidden_size,)}, recipe, max_tokens)
 
 
 def write_tokenizer(source: Path, target: Path, max_tokens: int) -> None:
@@ -220,17 +233,17 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _recipe(entry: Entry, difference: float) -> dict[str, Any]:
+def _recipe(source: Package, max_tokens: int, difference: float) -> dict[str, Any]:
     import torch
 
     return {
         "tokenizer": TOKENIZER_NAME,
-        "truncation": entry.max_tokens,
+        "truncation": max_tokens,
         "pooling": "mean over real tokens",
         "normalisation": "L2",
         "precision": "float32",
         "opset": OPSET,
         "exporter": f"torch {torch.__version__}",
-        "weights_sha256": entry.weights_sha256,
+        "weights_sha256": source.sha256,
         "difference_from_torch": difference,
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 WIDTH = 64
+MAX_TOKENS = 64
 ROWS = 4093
 """Rows of the table (a prime, so that the hash spreads); unlike n-grams meet in one row once in about 4,000."""
 
@@ -78,17 +79,17 @@ def export_fake(entry: Entry, folder: Path, on_progress: Callable[[str, float], 
     """Write ``pooled.onnx`` and ``tokenizer.json`` of the fake backbone into a folder: the same bytes every time."""
     on_progress("export", 0.2)
     write_graph_file(_graph(), folder / GRAPH_NAME)
-    (folder / TOKENIZER_NAME).write_text(_tokenizer(entry.max_tokens).to_str(), encoding="utf-8")
+    (folder / TOKENIZER_NAME).write_text(_tokenizer(entry.options.max_tokens or MAX_TOKENS).to_str(), encoding="utf-8")
     recipe = {
         "tokenizer": TOKENIZER_NAME,
-        "truncation": entry.max_tokens,
+        "truncation": entry.options.max_tokens or MAX_TOKENS,
         "pooling": "sum over hashed byte bigrams and trigrams",
         "normalisation": "L2",
         "precision": "float32",
         "opset": OPSET,
         "exporter": "onnx.helper",
     }
-    return Exported(width=WIDTH, recipe=recipe)
+    return Exported({"pooled": (WIDTH,)}, recipe, entry.options.max_tokens or MAX_TOKENS)
 
 
 def _tokenizer(max_tokens: int) -> "Tokenizer":

@@ -24,8 +24,9 @@ from typing import Any
 from models.base import Backbone, Card
 from models.catalog import Entry
 from models.errors import BackboneUnknown, ExportFailed, WeightsCorrupt
-from models.export import Exported, export_text
+from models.export import Exported, Progress, export_text
 from models.fake import export_fake
+from models.sources import BuiltIn, Package, Source
 from models.text import TextBackbone
 from models.weights import check_sha256, sha256_file
 
@@ -34,10 +35,11 @@ _logger = logging.getLogger(__name__)
 _CARD_NAME = "card.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
-Progress = Callable[[str, float], None]
-"""Called with a stage in words and the share done in [0, 1]."""
+Builder = Callable[[Entry, Path, Progress], Exported]
+"""Writes a backbone's files into an empty folder."""
 
-_BUILDERS: dict[str, Callable[[Entry, Path, Progress], Exported]] = {"package": export_text, "fake": export_fake}
+_BUILT_IN: dict[str, Builder] = {"fake": export_fake}
+_BUILDERS: dict[type[Source], Builder] = {Package: export_text}
 
 
 def host(entry: Entry, folder: Path, on_progress: Progress) -> Card:
@@ -119,7 +121,7 @@ def check_files(card: Card, home: Path) -> None:
     Raises:
         WeightsCorrupt: One is missing or is not the recorded one.
     """
-    for name, sha256 in card.files.items():
+    for name, sha256 in {**card.files, **card.extras}.items():
         check_sha256(home / name, sha256)
 
 
@@ -130,38 +132,48 @@ def digest_of(files: dict[str, str]) -> str:
 
 
 def _export(entry: Entry, folder: Path, on_progress: Progress) -> Card:
-    if entry.kind not in _BUILDERS:
-        raise ExportFailed(f"Backbone {entry.id!r} is of kind {entry.kind!r}; known are {', '.join(_BUILDERS)}.")
+    builder = _builder(entry.source)
     staging = folder / f".{entry.id}.staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        exported = _BUILDERS[entry.kind](entry, staging, on_progress)
+        exported = builder(entry, staging, on_progress)
         on_progress("publish", 0.95)
         return _publish(_card(entry, exported, staging), staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _builder(source: Source) -> Builder:
+    known: dict[Any, Builder] = {**_BUILDERS, **_BUILT_IN}
+    key = source.name if isinstance(source, BuiltIn) else type(source)
+    if key not in known:
+        raise ExportFailed(f"There is no way to build {source}.")
+    return known[key]
+
+
 def _card(entry: Entry, exported: Exported, staging: Path) -> Card:
-    files = {path.name: sha256_file(path) for path in sorted(staging.iterdir())}
+    digests = {path.name: sha256_file(path) for path in sorted(staging.iterdir())}
+    files = {name: sha256 for name, sha256 in digests.items() if name not in exported.extras}
     return Card(
         id=entry.id,
         modality=entry.modality,
         digest=digest_of(files),
-        taps={"pooled": (exported.width,)},
+        taps=exported.taps,
         licence=entry.licence,
-        source=entry.source,
-        max_tokens=entry.max_tokens,
+        source=entry.about,
+        max_tokens=exported.max_tokens,
         files=files,
         recipe=exported.recipe,
+        trained=entry.trained,
+        extras={name: digests[name] for name in exported.extras},
     )
 
 
 def _publish(card: Card, staging: Path, folder: Path) -> Card:
     """Files to disk, then the card, then the folder's name, then the pointer: a crash in between leaves no half."""
     home = folder / card.digest
-    for name in card.files:
+    for name in (*card.files, *card.extras):
         _sync(staging / name)
     _write_synced(staging / _CARD_NAME, asdict(card))
     _sync(staging)

@@ -39,7 +39,7 @@ class Pieces:
         if long == "truncate" or not any(item.cut for item in items):
             return cls(list(items), np.arange(len(items) + 1), np.array([item.cut for item in items], dtype=np.bool_))
         counts = [1 + len(item.rest) for item in items]
-        encoded = [Encoded(ids) for item in items for ids in (item.ids, *item.rest)]
+        encoded = [Encoded(values) for item in items for values in (item.values, *item.rest)]
         return cls(encoded, np.concatenate([[0], np.cumsum(counts)]), np.zeros(len(items), dtype=np.bool_))
 
     def pool(self, z: Embedding, card: Card) -> Embedding:

@@ -56,6 +56,11 @@ def providers() -> Sequence[str | tuple[str, dict[str, str]]]:
     return [_CPU]
 
 
+def provider_of(session: ort.InferenceSession) -> str:
+    """``cuda`` or ``cpu``: what runs most of a session's graph."""
+    return "cuda" if session.get_providers()[0] == _CUDA else "cpu"
+
+
 def cuda_devices() -> int:
     """CUDA devices that the NVIDIA driver shows this process; 0 without a driver. Honours ``CUDA_VISIBLE_DEVICES``."""
     try:

@@ -12,15 +12,18 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from models.base import Card, Embedding, Encoded
+from models.base import BatchLimits, Card, Embedding, Encoded, Item
 from models.errors import WeightsCorrupt, WrongInput
-from models.session import open_session
+from models.session import open_session, provider_of
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
 GRAPH_NAME = "pooled.onnx"
 TOKENIZER_NAME = "tokenizer.json"
+LIMITS = BatchLimits(size=384, items=32)
+"""On a CPU. MiniLM: 256 to 512 padded tokens are within 3 %; 64 and 1,024 lose 10 %, long texts or short."""
+
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "sentence_embedding"
 
@@ -57,7 +60,17 @@ class TextBackbone:
         """What was recorded when it was exported."""
         return self._card
 
-    def prepare(self, items: Sequence[str]) -> list[Encoded]:
+    @property
+    def limits(self) -> BatchLimits:
+        """How large a batch may be."""
+        return LIMITS
+
+    @property
+    def provider(self) -> str:
+        """What runs it."""
+        return provider_of(self._session)
+
+    def prepare(self, items: Sequence[Item]) -> list[Encoded]:
         """Tokenise, long texts in pieces of `Card.max_tokens`. The empty string is a text like any other.
 
         Cost: 25 µs for a text of 18 tokens.
@@ -88,7 +101,7 @@ def pad(batch: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
     mask = (np.arange(sizes.max()) < sizes[:, None]).astype(np.int64)
     ids = np.zeros_like(mask)
     for row, item in zip(ids, batch, strict=True):
-        row[: item.size] = item.ids
+        row[: item.size] = item.values
     return dict(zip(INPUTS, (ids, mask), strict=True))
 
 

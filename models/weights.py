@@ -4,8 +4,8 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from models.catalog import Entry
 from models.errors import ExportFailed, WeightsCorrupt
+from models.sources import Package
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -31,23 +31,21 @@ def check_sha256(path: Path, expected: str) -> None:
         )
 
 
-def weights_folder(entry: Entry) -> Path:
-    """Folder (Hugging Face layout) with the weights of a catalogue entry, checked.
+def weights_folder(source: Package) -> Path:
+    """Folder (Hugging Face layout) with the weights of a package, checked.
 
     The package is located, never imported: importing it would run its code and bring sentence-transformers along.
 
     Raises:
-        ExportFailed: The package is not installed, or the entry has no weights.
+        ExportFailed: The package is not installed.
         WeightsCorrupt: ``model.safetensors`` is missing or is not the recorded one.
     """
-    if entry.package is None or entry.weights_sha256 is None:
-        raise ExportFailed(f"Backbone {entry.id!r} has no weights: its catalogue entry names no package or no sha256.")
-    spec = find_spec(entry.package)
+    spec = find_spec(source.package)
     if spec is None or spec.origin is None:
         raise ExportFailed(
-            f"Backbone {entry.id!r} needs the package {entry.package!r}, which is not installed. "
+            f"This backbone needs the package {source.package!r}, which is not installed. "
             "Install the extra `fit` where the worker runs."
         )
-    folder = Path(spec.origin).parent / entry.subfolder
-    check_sha256(folder / WEIGHTS_NAME, entry.weights_sha256)
+    folder = Path(spec.origin).parent / source.subfolder
+    check_sha256(folder / WEIGHTS_NAME, source.sha256)
     return folder

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Backbone, Embedding, Encoded
-from models.batching import MAX_ITEMS, MAX_TOKENS, plan
+from models.batching import plan
 from models.long import Long, Pieces
 from service.errors import Busy, NotReady
 
@@ -185,7 +185,8 @@ class Encoder:
     def _take(self) -> list[tuple[_Call, int]]:
         """The next batch: of the plan for those next in turn, the batch with the first of them."""
         candidates = self._next_in_turn()
-        batches = plan([call.items[index].size for call, index in candidates], MAX_TOKENS, MAX_ITEMS)
+        limits = self.backbone.limits
+        batches = plan([call.items[index].size for call, index in candidates], limits.size, limits.items)
         chosen = [candidates[i] for i in next(batch for batch in batches if 0 in batch)]
         for call, index in chosen:
             call.order.remove(index)

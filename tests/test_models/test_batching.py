@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.base import BatchLimits
 from models.batching import RUN_TOKENS, embed, plan
 from models.errors import WrongInput
 
@@ -71,7 +72,7 @@ def test_embeddings_come_back_in_the_order_given(fake):
         "rise",
         "rises",
     ]
-    z, truncated = embed(fake, texts, max_tokens=70, max_items=2)
+    z, truncated = embed(fake, texts, limits=BatchLimits(70, 2))
     alone = np.concatenate([fake.run(fake.prepare([text])) for text in texts])
     np.testing.assert_allclose(z, alone, atol=1e-6)
     assert z.dtype == np.float32
@@ -85,7 +86,7 @@ def test_no_items_give_no_rows(fake):
 
 def test_progress_rises_to_one(fake):
     seen = []
-    embed(fake, ["a", "bb", "ccc"], max_items=1, on_progress=seen.append)
+    embed(fake, ["a", "bb", "ccc"], limits=BatchLimits(384, 1), on_progress=seen.append)
     assert len(seen) == 3
     assert seen == sorted(seen)
     assert seen[-1] == 1
@@ -101,7 +102,7 @@ def test_what_check_raises_ends_the_work_between_batches(fake):
 
     done = []
     with pytest.raises(TimeoutError):
-        embed(fake, ["a", "b", "c", "d"], max_items=1, on_progress=done.append, check=stop_at_the_third)
+        embed(fake, ["a", "b", "c", "d"], limits=BatchLimits(384, 1), on_progress=done.append, check=stop_at_the_third)
     assert len(done) == 1
 
 

@@ -23,15 +23,15 @@ def test_cut_means_that_there_is_more(fake, length, cut):
 def test_the_pieces_of_a_long_text_hold_all_of_it_once(fake):
     text = "".join(chr(ord("a") + i % 26) for i in range(500))
     [encoded] = fake.prepare([text])
-    whole = [int(i) for ids in (encoded.ids, *encoded.rest) for i in ids[1:-1]]
+    whole = [int(i) for ids in (encoded.values, *encoded.rest) for i in ids[1:-1]]
     [short] = fake.prepare([text[:ROOM]])
-    assert whole[: ROOM + 1] == short.ids[1:-1].tolist()
+    assert whole[: ROOM + 1] == short.values[1:-1].tolist()
     assert len(whole) == 501
-    assert all(len(ids) == LIMIT for ids in (encoded.ids, *encoded.rest[:-1]))
+    assert all(len(ids) == LIMIT for ids in (encoded.values, *encoded.rest[:-1]))
 
 
 def test_ids_are_int64(fake):
-    assert fake.prepare(["card"])[0].ids.dtype == np.int64
+    assert fake.prepare(["card"])[0].values.dtype == np.int64
 
 
 def test_nothing_in_nothing_out(fake):

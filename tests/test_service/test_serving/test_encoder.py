@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from models.base import Encoded
+from models.base import BatchLimits, Encoded
 from service.errors import Busy, NotReady
 from service.serving.encoder import CANDIDATES, Encoder
 
@@ -28,6 +28,8 @@ class NumberBackbone:
         self.fail_on = None
         self.held = 0
 
+    limits = BatchLimits(384, 32)
+
     def prepare(self, items):
         return [self._encoded(int(item)) for item in items]
 
@@ -40,7 +42,7 @@ class NumberBackbone:
         self.entered.set()
         assert self.gate.wait(20)
         self.held -= 1
-        numbers = [int(item.ids[0]) for item in batch]
+        numbers = [int(item.values[0]) for item in batch]
         self.batches.append(numbers)
         if self.fail_on in numbers:
             raise RuntimeError(f"cannot embed {self.fail_on}")
