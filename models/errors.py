@@ -3,6 +3,7 @@
     GraftError
     ├── InputError          the caller's; the message is safe to show and says what was seen, the limit and the remedy
     │   ├── BackboneUnknown   no such backbone is hosted
+    │   ├── SourceRefused     a source that cannot become a backbone
     │   └── WrongInput        an item of another kind than the backbone takes
     └── InternalError       ours; the message is for the log, never for the caller
         ├── WeightsCorrupt    a file of weights is not the one that was recorded
@@ -58,6 +59,12 @@ class BackboneUnknown(InputError):
     """No backbone of that name is hosted."""
 
     code = "backbone-unknown"
+
+
+class SourceRefused(InputError):
+    """A source that cannot become a backbone: weights that are not there or are pickles, a graph of another form."""
+
+    code = "source-refused"
 
 
 class WrongInput(InputError):

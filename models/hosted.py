@@ -1,63 +1,76 @@
 """The folder of hosted backbones.
 
     <folder>/<digest>/pooled.onnx, tokenizer.json, card.json    immutable; card.json is written last
-    <folder>/<id>.json                                          pointer: which digest the name means here
-    <folder>/.<id>.lock, .<id>.staging/                         only while hosting
+    <folder>/<id>.json                                          pointer: which digest a name of the catalogue means
+    <folder>/lock.json                                          what revisions of the hub meant (see models/locks.py)
+    <folder>/.<id>.lock, .<id>.staging/, .added-*/              only while hosting
 
 A pointer is kept as long as its folder is whole: a newer torch may export other bytes, and a digest that changed by
 itself would orphan every adapter and every cached embedding of the old one.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from models.base import Backbone, Card
+from models.build import build
 from models.catalog import Entry
-from models.errors import BackboneUnknown, ExportFailed, WeightsCorrupt
-from models.export import Exported, Progress, export_text
-from models.fake import export_fake
-from models.sources import BuiltIn, Package, Source
-from models.text import TextBackbone
+from models.durable import locked, own_staging, replace_file, sync, write_synced
+from models.errors import BackboneUnknown, WeightsCorrupt
+from models.export import Exported, Progress
+from models.locks import LOCK_NAME
+from models.precision import with_half
+from models.warm import NO_LIMITS, Limits, first_item, open_card, warm
 from models.weights import check_sha256, sha256_file
 
 _logger = logging.getLogger(__name__)
 
 _CARD_NAME = "card.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_BLOCK = re.compile(r"block\d+\.")
 
-Builder = Callable[[Entry, Path, Progress], Exported]
-"""Writes a backbone's files into an empty folder."""
+_STAGES = {"download": "download", "verify": "verify", "compare with torch": "verify"}
+"""What a builder's stages are called here; all others are ``convert``."""
+_BUILT = 0.85
+"""Share of the work that is done when the files are written."""
 
-_BUILT_IN: dict[str, Builder] = {"fake": export_fake}
-_BUILDERS: dict[type[Source], Builder] = {Package: export_text}
 
+def host(entry: Entry, folder: Path, on_progress: Progress, *, pointer: bool = True) -> Card:
+    """Make a backbone servable: bring its weights here, convert, verify, run one item, keep it under its digest.
 
-def host(entry: Entry, folder: Path, on_progress: Progress) -> Card:
-    """Make a backbone servable: export it, verify it, keep it under its digest and point its name there.
+    Safe when several processes do it at once, and when one is killed at any moment: a folder that is seen is whole.
 
-    Does nothing but check where it is hosted already. Safe when several processes do it at once (one exports, the
-    others wait), and when one is killed at any moment (the next one starts over).
+    Args:
+        entry: Of the catalogue, or somebody's own.
+        folder: The folder of hosted backbones.
+        on_progress: Called with the stage (``download``, ``convert``, ``verify``, ``warm``) and the share done.
+        pointer: Whether the name is pointed to the digest, as names of the catalogue are. Then nothing is done but a
+            check where it is hosted already, and of several processes one exports while the others wait. Without,
+            nothing but the folder under its digest is written.
 
     Cost: 12 s for ``minilm-l6`` the first time, 0.1 s afterwards; 0.1 s for ``fake``.
 
     Raises:
-        ExportFailed: It cannot be exported.
+        SourceRefused: A source of somebody's own cannot become a backbone.
+        ExportFailed: One of Graft's own cannot be exported.
         ExportMismatch: The export does not compute what the weights do.
-        WeightsCorrupt: The weights are not the recorded ones.
+        WeightsCorrupt: Packaged weights are not the recorded ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{entry.id}.lock"):
-        card = _pointed(folder, entry.id) or _export(entry, folder, on_progress)
+    if pointer:
+        with locked(folder / f".{entry.id}.lock"):
+            card = _pointed(folder, entry.id) or _host_by_name(entry, folder, on_progress)
+    else:
+        with own_staging(folder) as staging:
+            card = _export(entry, staging, folder, on_progress)
+            _publish(_nameless(card), staging, folder)
     on_progress("hosted", 1.0)
     return card
 
@@ -68,7 +81,7 @@ def hosted(folder: Path) -> dict[str, Card]:
     Cost: 0.3 ms a backbone.
     """
     cards: dict[str, Card] = {}
-    for pointer in sorted(folder.glob("[!.]*.json")):
+    for pointer in sorted(set(folder.glob("[!.]*.json")) - {folder / LOCK_NAME}):
         try:
             cards[pointer.stem] = read_card(folder / _read_digest(pointer))
         except WeightsCorrupt as error:
@@ -76,13 +89,16 @@ def hosted(folder: Path) -> dict[str, Card]:
     return cards
 
 
-def open_backbone(folder: Path, digest: str, *, threads: int) -> Backbone:
+def open_backbone(folder: Path, digest: str, *, threads: int, limits: Limits = NO_LIMITS) -> Backbone:
     """Load a hosted backbone for serving or embedding. Never loads torch.
 
     Args:
         folder: The folder of hosted backbones.
         digest: `Card.digest`.
         threads: CPU threads within one operation; 1 where one process a core serves.
+        limits: What it may take of the machine.
+
+    Graphs of other taps are not read; `check_files` is for who opens them.
 
     Cost: 0.3 s and 140 MB for ``minilm-l6``.
 
@@ -94,8 +110,8 @@ def open_backbone(folder: Path, digest: str, *, threads: int) -> Backbone:
     if not _DIGEST.fullmatch(digest) or not home.is_dir():
         raise BackboneUnknown(f"No backbone with digest {digest[:80]!r} is hosted here. Host it first.")
     card = read_card(home)
-    check_files(card, home)
-    return TextBackbone.open(card, home, threads=threads)
+    check_files(card, home, [name for name in (*card.files, *card.extras) if not _BLOCK.match(name)])
+    return open_card(card, home, threads=threads, limits=limits)
 
 
 def read_card(home: Path) -> Card:
@@ -115,14 +131,20 @@ def read_card(home: Path) -> Card:
     return card
 
 
-def check_files(card: Card, home: Path) -> None:
-    """Compare every file of a hosted folder with its card.
+def check_files(card: Card, home: Path, names: Iterable[str] | None = None) -> None:
+    """Compare files of a hosted folder with its card.
+
+    Args:
+        card: What was recorded.
+        home: The folder.
+        names: Of the files; all where None.
 
     Raises:
         WeightsCorrupt: One is missing or is not the recorded one.
     """
-    for name, sha256 in {**card.files, **card.extras}.items():
-        check_sha256(home / name, sha256)
+    recorded = {**card.files, **card.extras}
+    for name in recorded if names is None else names:
+        check_sha256(home / name, recorded[name])
 
 
 def digest_of(files: dict[str, str]) -> str:
@@ -131,25 +153,42 @@ def digest_of(files: dict[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _export(entry: Entry, folder: Path, on_progress: Progress) -> Card:
-    builder = _builder(entry.source)
+def _host_by_name(entry: Entry, folder: Path, on_progress: Progress) -> Card:
     staging = folder / f".{entry.id}.staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        exported = builder(entry, staging, on_progress)
-        on_progress("publish", 0.95)
-        return _publish(_card(entry, exported, staging), staging, folder)
+        card = _export(entry, staging, folder, on_progress)
+        _publish(card, staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+    _point(card, folder)
+    return card
 
 
-def _builder(source: Source) -> Builder:
-    known: dict[Any, Builder] = {**_BUILDERS, **_BUILT_IN}
-    key = source.name if isinstance(source, BuiltIn) else type(source)
-    if key not in known:
-        raise ExportFailed(f"There is no way to build {source}.")
-    return known[key]
+def _export(entry: Entry, staging: Path, folder: Path, on_progress: Progress) -> Card:
+    """All of the work, in the staging folder: whatever fails, nothing is half-hosted."""
+    exported = build(
+        entry, folder, staging, lambda stage, share: on_progress(_STAGES.get(stage, "convert"), share * _BUILT)
+    )
+    on_progress("verify", _BUILT)
+    card = _card(entry, exported, staging)
+    on_progress("warm", 0.92)
+    backbone = open_card(card, staging, threads=1)
+    warm(backbone)
+    card = with_half(backbone, staging, [first_item(card.modality)])
+    on_progress("publish", 0.97)
+    return card
+
+
+def named(card: Card, entry: Entry) -> Card:
+    """A card under the name, licence and origin that somebody gave their own backbone."""
+    return replace(card, id=entry.id, licence=entry.licence, source=entry.about, trained=entry.trained)
+
+
+def _nameless(card: Card) -> Card:
+    """The card without what its owner said: others may add the same files, and the folder is theirs as well."""
+    return replace(card, id=f"sha256-{card.digest[:12]}", licence="NOASSERTION", source="")
 
 
 def _card(entry: Entry, exported: Exported, staging: Path) -> Card:
@@ -170,20 +209,24 @@ def _card(entry: Entry, exported: Exported, staging: Path) -> Card:
     )
 
 
-def _publish(card: Card, staging: Path, folder: Path) -> Card:
-    """Files to disk, then the card, then the folder's name, then the pointer: a crash in between leaves no half."""
+def _publish(card: Card, staging: Path, folder: Path) -> None:
+    """Files to disk, then the card, then the folder's name: a crash in between leaves no half."""
     home = folder / card.digest
     for name in (*card.files, *card.extras):
-        _sync(staging / name)
-    _write_synced(staging / _CARD_NAME, asdict(card))
-    _sync(staging)
-    if _whole(home) is None:
-        shutil.rmtree(home, ignore_errors=True)
-        staging.rename(home)
-    _write_synced(folder / f".{card.id}.pointer", {"digest": card.digest})
-    (folder / f".{card.id}.pointer").replace(folder / f"{card.id}.json")
-    _sync(folder)
-    return card
+        sync(staging / name)
+    write_synced(staging / _CARD_NAME, asdict(card))
+    sync(staging)
+    with locked(folder):
+        if _whole(home) is None:
+            shutil.rmtree(home, ignore_errors=True)
+            staging.rename(home)
+        sync(folder)
+
+
+def _point(card: Card, folder: Path) -> None:
+    """The card of the catalogue, whoever hosted the same files before, and then the pointer."""
+    replace_file(folder / card.digest / _CARD_NAME, asdict(card))
+    replace_file(folder / f"{card.id}.json", {"digest": card.digest})
 
 
 def _pointed(folder: Path, id_: str) -> Card | None:
@@ -221,24 +264,3 @@ def _read_digest(pointer: Path) -> str:
     if not _DIGEST.fullmatch(digest):
         raise WeightsCorrupt(f"{pointer} names {digest[:80]!r}, which is no digest. Host the backbone again.")
     return digest
-
-
-def _write_synced(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; the system frees it when a process dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,12 +1,14 @@
+import threading
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import BatchLimits
-from models.batching import RUN_TOKENS, embed, plan
+from models.base import BatchLimits, Encoded
+from models.batching import PREPARED_AT_ONCE, RUN_TOKENS, embed, embed_parts, plan
 from models.errors import WrongInput
 
 SIZES = st.lists(st.integers(0, 300), max_size=60)
@@ -118,3 +120,76 @@ def test_chunks_are_pooled(fake):
     np.testing.assert_array_equal(z[0], first[0])
     assert np.abs(z[1] - first[1]).max() > 1e-3
     assert cut.tolist() == [False, False]
+
+
+def test_parts_are_neighbours_prepared_one_part_at_a_time(fake, monkeypatch):
+    monkeypatch.setitem(PREPARED_AT_ONCE, "text", 3)
+    texts = [f"text number {i} " + "x" * (7 * i % 40) for i in range(8)]
+    prepared, progress = [], []
+
+    class Watched:
+        card, limits = fake.card, fake.limits
+        run = staticmethod(fake.run)
+
+        @staticmethod
+        def prepare(items):
+            prepared.append(len(items))
+            return fake.prepare(items)
+
+    parts = embed_parts(Watched, texts, on_progress=progress.append)
+    seen = [(part.start, len(part.z), len(part.cut), sum(prepared)) for part in parts]
+    assert seen == [(0, 3, 3, 3), (3, 3, 3, 6), (6, 2, 2, 8)]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
+    z, _ = embed(Watched, texts)
+    alone = np.concatenate([fake.run(fake.prepare([text])) for text in texts])
+    np.testing.assert_allclose(z, alone, atol=1e-6)
+
+
+class Files:
+    """Takes files of one number each, which is also their embedding; says which threads prepared them."""
+
+    provider = "cpu"
+    card = SimpleNamespace(modality="image", taps={"pooled": (1,)}, recipe={})
+    limits = BatchLimits(1_000, 3)
+
+    def __init__(self):
+        self.ahead, self.ran, self.prepared, self.threads = [], 0, 0, set()
+
+    def prepare(self, items):
+        if items[0] == b"bad":
+            raise WrongInput("bad")
+        self.prepared += len(items)
+        self.threads.add(threading.current_thread().name.split("_")[0])
+        return [Encoded(np.full((2, 2, 3), int(item))) for item in items]
+
+    def run(self, batch):
+        self.ahead.append(self.prepared - self.ran)
+        self.ran += len(batch)
+        return np.array([[item.values[0, 0, 0]] for item in batch], dtype=np.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_files_are_prepared_in_threads_and_not_far_ahead(threads):
+    backbone = Files()
+    parts = list(embed_parts(backbone, [b"%d" % i for i in range(50)], at_once=8, threads=threads))
+    assert [part.start for part in parts] == list(range(0, 50, 8))
+    np.testing.assert_array_equal(np.concatenate([part.z for part in parts])[:, 0], np.arange(50))
+    assert backbone.threads == ({"prepare"} if threads > 1 else {"MainThread"})
+    assert max(backbone.ahead) <= (16 if threads > 1 else 8)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]
+
+
+def test_a_file_that_cannot_be_prepared_ends_the_work_and_its_threads():
+    backbone = Files()
+    with pytest.raises(WrongInput):
+        list(embed_parts(backbone, [b"1"] * 10 + [b"bad"] + [b"1"] * 100, at_once=4, threads=2))
+    assert backbone.ran == 8
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]
+
+
+def test_whoever_stops_asking_for_parts_ends_the_threads():
+    parts = embed_parts(Files(), [b"1"] * 100, at_once=4, threads=2)
+    next(parts)
+    parts.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]

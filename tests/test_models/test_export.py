@@ -1,23 +1,23 @@
-"""A BERT of two tiny layers stands for the real ones: same classes, same exporter, seconds instead of a minute."""
-
-import dataclasses
+"""A network of one layer stands for the real ones: same exporter, a second instead of a minute."""
 
 import numpy as np
+import onnx
 import pytest
 
-from models.catalog import entry
+from models.base import AS_LONG
 from models.errors import ExportFailed, ExportMismatch
-from models.export import check_parity, export_text, largest_difference, write_tokenizer
+from models.export import TOLERANCE, Inputs, check_parity, export_module, largest_difference
 from models.session import open_session
-from models.weights import sha256_file
-
-
-def no_progress(_stage, _share):
-    pass
 
 
 def test_largest_difference_is_of_one_number():
     assert largest_difference(np.zeros((2, 2), np.float32), np.float32([[0, 0.5], [-0.75, 0]])) == 0.75
+
+
+def test_large_numbers_are_compared_by_their_size():
+    expected = np.float32([[1000, 1], [1, 1]])
+    assert largest_difference(expected, expected + np.float32([[0.5, 0], [0, 0]])) == pytest.approx(0.0005)
+    assert largest_difference(expected, expected + np.float32([[0, 0], [0.5, 0]])) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("seen", [np.full((1, 2), np.nan, np.float32), np.zeros((2, 1), np.float32)])
@@ -25,119 +25,94 @@ def test_another_shape_or_a_nan_is_infinitely_different(seen):
     assert largest_difference(np.zeros((1, 2), np.float32), seen) == np.inf
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Entry, architecture and reference of a randomly filled BERT, packaged like the real one."""
-    import torch
-    from safetensors.torch import save_file
-    from tokenizers import Tokenizer
-    from tokenizers import models as tokenizer_models
-    from transformers import BertConfig, BertModel
+def test_a_network_that_gives_nan_itself_is_equal_to_nothing():
+    nan = np.full((1, 2), np.nan, np.float32)
+    assert largest_difference(nan, nan) == np.inf
 
-    torch.manual_seed(0)
-    home = tmp_path_factory.mktemp("packages") / "tiny_bert_of_a_test"
-    home.mkdir()
-    (home / "__init__.py").touch()
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    config = BertConfig(vocab_size=50, max_position_embeddings=40, **size)
-    bert = BertModel(config).eval()
-    config.architectures = ["BertModel"]
-    config.save_pretrained(home)
-    save_file(bert.state_dict() | {"embeddings.position_ids": torch.arange(40)[None]}, home / "model.safetensors")
-    tokenizer = Tokenizer(tokenizer_models.WordLevel({"[UNK]": 0, "card": 1}, unk_token="[UNK]"))
-    tokenizer.enable_padding(length=128)
-    tokenizer.enable_truncation(128)
-    tokenizer.save(str(home / "tokenizer.json"))
-    e = dataclasses.replace(
-        entry("minilm-l6"),
-        id="tiny",
-        package=home.name,
-        subfolder="",
-        max_tokens=32,
-        weights_sha256=sha256_file(home / "model.safetensors"),
+
+def cases():
+    rng = np.random.default_rng(0)
+    return tuple(
+        (rng.normal(size=(rows, length, 3)).astype(np.float32), np.ones((rows, length), np.float32))
+        for rows, length in ((2, 4), (1, 1), (3, 9))
     )
-    return home, e, bert
+
+
+INPUTS = Inputs(("states", "weights"), ("batch", "steps"), cases())
+
+
+def layer(seed=0, pooled=True):
+    """A layer, and the sum of its outputs over steps where `pooled`."""
+    import torch
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 5)
+
+        def forward(self, *inputs):
+            states, weights = inputs
+            seen = self.linear(states) * weights.unsqueeze(-1)
+            return seen.sum(1) if pooled else seen
+
+    torch.manual_seed(seed)
+    return Layer().eval()
 
 
 @pytest.fixture(scope="module")
-def exported(tiny, tmp_path_factory):
-    return export(tiny[1], tiny[0].parent, tmp_path_factory.mktemp("exported"))
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("graph") / "pooled.onnx"
+    export_module(layer(), INPUTS, "embedding_of_item", path)
+    return path
 
 
-def export(e, packages, folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(packages)
-        export_text(e, folder, no_progress)
-    return folder
+def test_the_graph_of_its_own_weights_passes_and_that_of_others_does_not(exported):
+    parity = check_parity(layer(), INPUTS, "embedding_of_item", exported)
+    assert parity.difference < TOLERANCE
+    assert parity.shape == (5,)
+    with pytest.raises(ExportMismatch, match="differs from torch"):
+        check_parity(layer(seed=1), INPUTS, "embedding_of_item", exported)
 
 
-def test_the_graph_is_the_masked_mean_of_the_encoder(tiny, exported):
-    import torch
+def test_batch_and_length_stay_free(exported):
+    session = open_session(exported, threads=1)
+    states, weights = np.ones((7, 31, 3), np.float32), np.ones((7, 31), np.float32)
+    assert session.run(None, {"states": states, "weights": weights})[0].shape == (7, 5)
 
-    rng = np.random.default_rng(1)
-    session = open_session(exported / "pooled.onnx", threads=1)
-    for rows, tokens in [(1, 1), (1, 32), (4, 7)]:
-        ids = rng.integers(0, 50, (rows, tokens))
-        sizes = rng.integers(1, tokens + 1, rows)
-        mask = (np.arange(tokens) < sizes[:, None]).astype(np.int64)
-        for row in range(rows):
-            with torch.inference_mode():
-                alone = torch.from_numpy(ids[row : row + 1, : sizes[row]])
-                expected = tiny[2](alone).last_hidden_state[0].mean(0).numpy()
-            [seen] = session.run(["sentence_embedding"], {"input_ids": ids, "attention_mask": mask})
-            np.testing.assert_allclose(seen[row], expected / np.linalg.norm(expected), atol=1e-5)
+
+def test_what_is_as_long_as_the_item_says_so(tmp_path):
+    path = tmp_path / "block1.onnx"
+    export_module(layer(pooled=False), INPUTS, "hidden_states", path)
+    assert check_parity(layer(pooled=False), INPUTS, "hidden_states", path).shape == (AS_LONG, 5)
+
+
+def test_a_graph_that_does_not_run_on_a_case_is_not_kept(exported):
+    wrong = Inputs(INPUTS.names, INPUTS.axes, ((np.ones((2, 4, 3), np.float32), np.ones((2, 3), np.float32)),))
+    module = layer()
+    module.forward = lambda *_: module.linear(module.linear.weight)
+    with pytest.raises(ExportMismatch, match=r"does not run on inputs of shape \(2, 4, 3\), \(2, 3\)"):
+        check_parity(module, wrong, "embedding_of_item", exported)
 
 
 def test_one_file_without_traces_of_the_machine(exported):
-    import onnx
-
-    assert {path.name for path in exported.iterdir()} == {"pooled.onnx", "tokenizer.json"}
-    content = (exported / "pooled.onnx").read_bytes()
+    assert [path.name for path in exported.parent.iterdir()] == ["pooled.onnx"]
+    content = exported.read_bytes()
     assert b"stack_trace" not in content
     assert b".py" not in content
     graph = onnx.load_from_string(content).graph
-    assert [value.name for value in graph.input] == ["input_ids", "attention_mask"]
-    assert [value.name for value in graph.output] == ["sentence_embedding"]
+    assert [value.name for value in graph.input] == ["states", "weights"]
+    assert [value.name for value in graph.output] == ["embedding_of_item"]
 
 
-@pytest.mark.slow
-def test_the_same_weights_give_the_same_bytes(tiny, exported, tmp_path):
-    again = export(tiny[1], tiny[0].parent, tmp_path)
-    for name in ("pooled.onnx", "tokenizer.json"):
-        assert (again / name).read_bytes() == (exported / name).read_bytes()
+def test_the_same_weights_give_the_same_bytes(exported, tmp_path):
+    export_module(layer(), INPUTS, "embedding_of_item", tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
 
 
-def test_the_tokenizer_cuts_at_the_entry_and_never_pads(tiny, tmp_path):
-    from tokenizers import Tokenizer
-
-    write_tokenizer(tiny[0] / "tokenizer.json", tmp_path / "tokenizer.json", 32)
-    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    assert tokenizer.padding is None
-    assert tokenizer.truncation["max_length"] == 32
-
-
-def test_the_graph_of_its_own_weights_passes_and_that_of_others_does_not(tiny, exported):
-    import torch
-    from transformers import BertModel
-
-    _, e, bert = tiny
-    assert 0 < check_parity(bert, exported / "pooled.onnx", e.max_tokens) < 1e-5
-    torch.manual_seed(1)
-    with pytest.raises(ExportMismatch, match="differs from torch"):
-        check_parity(BertModel(bert.config), exported / "pooled.onnx", e.max_tokens)
-
-
-def test_weights_of_another_architecture_are_refused(tiny, tmp_path):
-    from safetensors.torch import load_file, save_file
-
-    home, e, _ = tiny
-    weights = load_file(home / "model.safetensors")
-    del weights["embeddings.word_embeddings.weight"]
-    other = tmp_path / "other" / "model.safetensors"
-    other.parent.mkdir()
-    save_file(weights, other)
-    (other.parent / "config.json").write_text((home / "config.json").read_text())
-    (other.parent / "__init__.py").touch()
-    broken = dataclasses.replace(e, package="other", weights_sha256=sha256_file(other))
-    with pytest.raises(ExportFailed, match=r"word_embeddings"):
-        export(broken, tmp_path, tmp_path)
+def test_what_torch_cannot_export_fails_with_its_reason(tmp_path):
+    module = layer()
+    module.forward = lambda states, weights: states.sum() if float(states.sum()) > float(weights.sum()) else weights
+    with pytest.raises(ExportFailed, match="cannot export it to ONNX: .*") as caught:
+        export_module(module, INPUTS, "z", tmp_path / "z.onnx")
+    assert "\n" not in caught.value.message
+    assert not (tmp_path / "z.onnx").exists()

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,13 +8,16 @@ from dataclasses import asdict, replace
 
 import pytest
 
-import models.hosted
+import models.build
 from models.catalog import entry
-from models.errors import BackboneUnknown, ExportFailed, ExportMismatch, WeightsCorrupt
+from models.durable import locked
+from models.errors import BackboneUnknown, ExportFailed, ExportMismatch, SourceRefused, WeightsCorrupt
 from models.fake import export_fake
-from models.hosted import digest_of, host, hosted, open_backbone, read_card
+from models.hosted import check_files, digest_of, host, hosted, named, open_backbone, read_card
+from models.sources import BuiltIn, Folder, Trunk
 
 FAKE = entry("fake")
+MINE = replace(FAKE, id="mine", licence="MIT", about="a secret place")
 
 
 def no_progress(_stage, _share):
@@ -36,7 +40,7 @@ def builds(monkeypatch):
         time.sleep(0.02)
         return export_fake(e, staging, on_progress)
 
-    monkeypatch.setitem(models.hosted._BUILDERS, "fake", build)
+    monkeypatch.setitem(models.build.BUILT_IN, "fake", build)
     return calls
 
 
@@ -86,7 +90,7 @@ def test_a_newer_exporter_does_not_change_the_digest(folder, fake_card, monkeypa
         (staging / "pooled.onnx").write_bytes(b"other bytes")
         return exported
 
-    monkeypatch.setitem(models.hosted._BUILDERS, "fake", newer)
+    monkeypatch.setitem(models.build.BUILT_IN, "fake", newer)
     assert host(FAKE, folder, no_progress).digest == fake_card.digest
 
 
@@ -122,7 +126,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
         (staging / "pooled.onnx").write_bytes(b"wrong")
         raise ExportMismatch("differs")
 
-    monkeypatch.setitem(models.hosted._BUILDERS, "fake", mismatch)
+    monkeypatch.setitem(models.build.BUILT_IN, "fake", mismatch)
     with pytest.raises(ExportMismatch):
         host(FAKE, tmp_path, no_progress)
     assert hosted(tmp_path) == {}
@@ -136,9 +140,117 @@ def test_many_at_once_export_once(tmp_path, builds):
     assert builds == ["fake"]
 
 
-def test_an_unknown_kind_is_refused_by_name(tmp_path):
-    with pytest.raises(ExportFailed, match="'hub'"):
-        host(replace(FAKE, kind="hub"), tmp_path, no_progress)
+def test_a_source_of_ones_own_writes_its_folder_and_nothing_else(tmp_path, fake_card):
+    card = host(MINE, tmp_path, no_progress, pointer=False)
+    assert [path.name for path in tmp_path.iterdir()] == [card.digest]
+    assert hosted(tmp_path) == {}
+    assert (card.id, card.licence, card.source, card.digest) == ("mine", "MIT", "a secret place", fake_card.digest)
+    assert open_backbone(tmp_path, card.digest, threads=1).card.taps == card.taps
+
+
+def test_what_lies_on_disk_does_not_tell_whose_it_is(tmp_path):
+    card = host(MINE, tmp_path, no_progress, pointer=False)
+    kept = read_card(tmp_path / card.digest)
+    assert "mine" not in kept.id
+    assert "secret" not in (tmp_path / card.digest / "card.json").read_text()
+    assert named(kept, MINE) == card
+
+
+def test_the_catalogue_names_what_others_hosted_before(tmp_path, fake_card):
+    host(MINE, tmp_path, no_progress, pointer=False)
+    assert host(FAKE, tmp_path, no_progress) == fake_card
+    assert hosted(tmp_path) == {"fake": fake_card}
+    host(MINE, tmp_path, no_progress, pointer=False)
+    assert hosted(tmp_path) == {"fake": fake_card}
+
+
+def test_many_at_once_without_a_name_leave_one_whole_folder(tmp_path):
+    with ThreadPoolExecutor(6) as pool:
+        digests = set(pool.map(lambda _: host(MINE, tmp_path, no_progress, pointer=False).digest, range(6)))
+    assert [path.name for path in tmp_path.iterdir()] == list(digests)
+    open_backbone(tmp_path, *digests, threads=1)
+
+
+def test_what_killed_processes_left_is_removed_and_what_living_ones_hold_is_not(tmp_path):
+    old, held = tmp_path / ".added-old", tmp_path / ".added-held"
+    for staging in (old, held, tmp_path / ".added-new"):
+        staging.mkdir()
+    for staging in (old, held):
+        os.utime(staging, (1, 1))
+    with locked(held):
+        host(MINE, tmp_path, no_progress, pointer=False)
+    assert {path.name for path in tmp_path.glob(".added-*")} == {".added-held", ".added-new"}
+
+
+def test_stages_are_told_in_order(tmp_path):
+    seen = []
+    host(MINE, tmp_path, lambda stage, _share: seen.append(stage), pointer=False)
+    assert seen[-4:] == ["verify", "warm", "publish", "hosted"]
+
+
+def test_a_backbone_that_fails_on_its_first_item_is_not_kept(tmp_path, monkeypatch):
+    def wrong_shape(e, staging, on_progress):
+        return replace(export_fake(e, staging, on_progress), taps={"pooled": (63,)})
+
+    monkeypatch.setitem(models.build.BUILT_IN, "fake", wrong_shape)
+    with pytest.raises(ExportMismatch, match=r"\(1, 64\)"):
+        host(FAKE, tmp_path, no_progress)
+    assert hosted(tmp_path) == {}
+    assert [path.name for path in tmp_path.iterdir()] == [".fake.lock"]
+
+
+def test_the_lock_file_of_the_hub_is_no_pointer(folder, fake_card, caplog):
+    (folder / "lock.json").write_text("{}")
+    assert list(hosted(folder)) == ["fake"]
+    assert not caplog.records
+
+
+def test_cards_of_before_extras_are_read(folder, fake_card):
+    path = folder / fake_card.digest / "card.json"
+    fields = json.loads(path.read_text())
+    del fields["trained"], fields["extras"]
+    path.write_text(json.dumps(fields))
+    assert read_card(folder / fake_card.digest) == replace(fake_card, trained=True)
+    open_backbone(folder, fake_card.digest, threads=1)
+
+
+def test_a_broken_graph_of_another_tap_does_not_stop_serving(folder, fake_card):
+    home = folder / fake_card.digest
+    (home / "block1.onnx").write_bytes(b"graph")
+    files = {**fake_card.files, "block1.onnx": hashlib.sha256(b"graph").hexdigest()}
+    card = replace(fake_card, files=files, digest=digest_of(files))
+    (home / "card.json").write_text(json.dumps(asdict(card)))
+    home = home.rename(folder / card.digest)
+    (home / "block1.onnx").write_bytes(b"other")
+    open_backbone(folder, card.digest, threads=1)
+    with pytest.raises(WeightsCorrupt, match="block1"):
+        check_files(card, home)
+
+
+@pytest.mark.parametrize("failure", [ExportFailed("torch cannot"), ExportMismatch("it differs"), ValueError("odd key")])
+def test_why_a_source_of_ones_own_fails_is_told(tmp_path, monkeypatch, failure):
+    def fails(*_):
+        raise failure
+
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (weights / name).write_text("{}")
+    monkeypatch.setattr("models.build.build_from_folder", fails)
+    entry = replace(MINE, source=Folder(str(weights)))
+    with pytest.raises(SourceRefused, match=rf"weights' cannot become a backbone.*{failure}"):
+        host(entry, tmp_path / "backbones", no_progress, pointer=False)
+    assert list((tmp_path / "backbones").iterdir()) == []
+
+
+def test_an_adapter_without_a_hidden_layer_is_no_backbone(tmp_path):
+    with pytest.raises(SourceRefused, match=r"'intents:3' cannot become the backbone 'mine'.*no hidden layer"):
+        host(replace(MINE, source=Trunk("intents:3", "head.onnx", "0" * 64)), tmp_path, no_progress, pointer=False)
+
+
+def test_an_unknown_built_in_is_refused_by_name(tmp_path):
+    with pytest.raises(ExportFailed, match="'real'"):
+        host(replace(FAKE, source=BuiltIn("real")), tmp_path, no_progress)
 
 
 def test_listing_an_absent_folder_lists_nothing(tmp_path):

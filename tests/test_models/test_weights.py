@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from models.catalog import entry
-from models.errors import ExportFailed, WeightsCorrupt
-from models.weights import check_sha256, sha256_file, weights_folder
+from models.errors import ExportFailed, SourceRefused, WeightsCorrupt
+from models.sources import Folder, Package
+from models.weights import check_sha256, check_under, local_folder, sha256_file, weights_folder, weights_sha256
 
 CONTENT = b"not really weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -14,13 +14,13 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def packaged(tmp_path, monkeypatch):
-    """An entry whose package lies in a temporary folder, and which fails when it is imported."""
+    """A source whose package lies in a temporary folder, and which fails when it is imported."""
     home = tmp_path / "weights_of_a_test"
     (home / "model").mkdir(parents=True)
     (home / "__init__.py").write_text("raise RuntimeError('imported')")
     (home / "model" / "model.safetensors").write_bytes(CONTENT)
     monkeypatch.syspath_prepend(tmp_path)
-    return dataclasses.replace(entry("minilm-l6"), package="weights_of_a_test", weights_sha256=SHA256)
+    return Package("weights_of_a_test", "model", SHA256)
 
 
 def test_sha256_of_a_file(tmp_path):
@@ -49,7 +49,7 @@ def test_the_package_is_found_and_never_imported(packaged, tmp_path):
 
 def test_weights_that_were_swapped_are_refused(packaged):
     with pytest.raises(WeightsCorrupt):
-        weights_folder(dataclasses.replace(packaged, weights_sha256="0" * 64))
+        weights_folder(dataclasses.replace(packaged, sha256="0" * 64))
 
 
 def test_a_package_that_is_not_installed_is_named(packaged):
@@ -57,6 +57,90 @@ def test_a_package_that_is_not_installed_is_named(packaged):
         weights_folder(dataclasses.replace(packaged, package="no_such_package"))
 
 
-def test_an_entry_without_weights_has_no_folder():
-    with pytest.raises(ExportFailed, match="fake"):
-        weights_folder(entry("fake"))
+@pytest.fixture
+def folder(tmp_path):
+    """A folder in Hugging Face layout."""
+    home = tmp_path / "allowed" / "weights"
+    home.mkdir(parents=True)
+    (home / "config.json").write_text("{}")
+    (home / "model.safetensors").write_bytes(CONTENT)
+    return home
+
+
+def test_a_folder_with_configuration_and_weights_is_taken(folder):
+    assert local_folder(Folder(str(folder))) == folder
+    assert weights_sha256(folder) == SHA256
+
+
+def test_for_timm_the_weights_alone_are_enough(folder):
+    (folder / "config.json").unlink()
+    assert local_folder(Folder(str(folder), timm="vgg16")) == folder
+    with pytest.raises(SourceRefused, match=r"has no config\.json.*timm"):
+        local_folder(Folder(str(folder)))
+
+
+def test_shards_are_one_digest(folder):
+    whole = weights_sha256(folder)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text("{}")
+    assert local_folder(Folder(str(folder))) == folder
+    before = weights_sha256(folder)
+    (folder / "model-00001-of-00001.safetensors").write_bytes(b"other")
+    assert len({whole, before, weights_sha256(folder)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("pytorch_model.bin", r"pickles only \(pytorch_model\.bin\)"),
+        ("model.ckpt", "pickles only"),
+        ("weights.safetensors", r"no model\.safetensors; it has weights\.safetensors"),
+        ("tf_model.h5", r"no model\.safetensors\. "),
+    ],
+)
+def test_other_weights_are_refused(folder, name, sentence):
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(SourceRefused, match=sentence):
+        local_folder(Folder(str(folder)))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_link_out_of_the_folder_is_refused(folder, tmp_path, name):
+    outside = tmp_path / "outside"
+    (folder / name).rename(outside)
+    (folder / name).symlink_to(outside)
+    with pytest.raises(SourceRefused, match="link to a file outside"):
+        local_folder(Folder(str(folder)))
+
+
+def test_what_is_no_folder_is_refused(folder):
+    for path in (folder / "none", folder / "config.json"):
+        with pytest.raises(SourceRefused, match="is not a folder"):
+            local_folder(Folder(str(path)))
+
+
+def test_a_path_under_an_allowed_folder_is_resolved(folder, tmp_path):
+    allowed = [tmp_path / "other", folder.parent]
+    assert check_under(f"{folder}/../weights", allowed) == folder
+    (tmp_path / "link").symlink_to(folder)
+    assert check_under(str(tmp_path / "link"), allowed) == folder
+
+
+@pytest.mark.parametrize(
+    "path", ["{allowed}/../secret", "{allowed}-more/x", "/etc", "weights", "", "{allowed}/link", "{allowed}/a\0b"]
+)
+def test_a_path_elsewhere_is_refused_whether_it_exists_or_not(folder, tmp_path, path):
+    (tmp_path / "secret").mkdir()
+    (folder.parent / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(SourceRefused, match="does not lie under a folder"):
+        check_under(path.format(allowed=folder.parent), [folder.parent])
+
+
+def test_an_allowed_folder_may_be_a_link_itself(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder.parent)
+    assert check_under(str(tmp_path / "link" / "weights"), [tmp_path / "link"]) == folder
+
+
+def test_without_allowed_folders_nothing_is_taken(folder):
+    with pytest.raises(SourceRefused, match="GRAFT_BACKBONE_FOLDERS"):
+        check_under(str(folder), [])
