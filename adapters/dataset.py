@@ -29,7 +29,7 @@ def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], I64]:
 
 
 def groups_of(items: Sequence[Hashable]) -> I64:
-    """One group for all rows that carry the same item (its hash or the item itself).
+    """One group for all rows that carry the same item: the text, the bytes of the file, or its hash.
 
     Returns:
         (n,) int64 in order of first appearance.

@@ -13,14 +13,15 @@ FORMAT = 1
 KINDS = ("affine", "graph")
 """How serving can run an adapter: as rows of the shared head table, or its ONNX file as it is."""
 
-MODALITIES = ("text", "vector", "table")
+MODALITIES = ("text", "image", "audio", "vector", "table")
 """What an item is."""
 
 TASKS = ("classification", "regression")
 """What is asked of an item."""
 
 LONG = ("truncate", "chunk")
-"""What becomes of a text longer than the backbone takes: it is cut, or cut in pieces whose embeddings are averaged."""
+"""What becomes of a text or sound longer than the backbone takes: its end is left out, or it is cut in pieces whose
+embeddings are averaged."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Manifest:
     files: Mapping[str, FileEntry]
     libraries: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
-    modality: Literal["text", "vector", "table"] = "text"
+    modality: Literal["text", "image", "audio", "vector", "table"] = "text"
     task: Literal["classification", "regression"] = "classification"
     columns: tuple[Mapping[str, Any], ...] = ()
     long: Literal["truncate", "chunk"] = "truncate"

@@ -17,6 +17,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from service.errors import ArtifactCorrupt, DiskFull
@@ -100,6 +101,30 @@ class Blobs:
         except FileNotFoundError:
             create_only(path, data, self._staging)
         return Blob(digest, len(data))
+
+    def put_file(self, source: BinaryIO, size_bytes: int) -> Blob:
+        """Store what a file holds, from its beginning, without holding it in memory.
+
+        Raises:
+            DiskFull: There is less room than the blob and the reserve need.
+        """
+        self.check_room(size_bytes)
+        source.seek(0)
+        with self.staged() as staged:
+            with staged.open("wb") as file:
+                shutil.copyfileobj(source, file, CHUNK_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+            with staged.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            path = self.path(digest)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(staged, path)
+                fsync_dir(path.parent)
+            except FileExistsError:
+                os.utime(path)
+            return Blob(digest, path.stat().st_size)
 
     def get(self, digest: str) -> bytes:
         """Read a blob, checked against its digest.

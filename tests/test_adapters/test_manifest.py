@@ -81,7 +81,7 @@ def test_the_order_of_mappings_does_not_change_the_bytes():
         ({"files": {"a": {"sha256": "x"}}}, "'a'"),
         ({"files": {"a": "x"}}, "'a'"),
         ({"calibrated": 1}, "'calibrated'"),
-        ({"modality": "image"}, "modality 'image'"),
+        ({"modality": "video"}, "modality 'video'"),
         ({"modality": None}, "'modality'"),
         ({"task": "ranking"}, "task 'ranking'"),
         ({"task": "regression"}, "'regression' and 2 classes"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models.catalog import entry
 from service.jobs.fit import Order
 from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
 from service.registry.items import pack_items
@@ -23,14 +24,14 @@ NOISY_CHILD = """
 import os, subprocess
 import service.jobs.child as child
 
-def noisy(command, fitting, settings, on_stage):
+def noisy(command, fitting, folder, on_stage):
     print("a library prints")
     os.write(1, b"a library writes")
     subprocess.run(["echo", "its program prints"])
     on_stage("embed", 0.5)
     return command
 
-child._command = noisy
+child.obey = noisy
 child.main()
 """
 
@@ -106,7 +107,7 @@ def test_fits_one_after_the_other_in_one_warm_process(fitter, order, child_home)
     with pytest.raises(Failed) as caught:
         fitter.run({"do": "fit", "order": {"nonsense": 1}}, lambda *_: None, _never)
     assert (caught.value.problem["status"], "nonsense" in str(caught.value.problem)) == (500, False)
-    hosted = fitter.run({"do": "host", "backbone": "fake"}, lambda *_: None, _never)
+    hosted = fitter.run({"do": "host", "entry": entry("fake").to_dict(), "pointer": True}, lambda *_: None, _never)
     assert (hosted["card"]["id"], hosted["torch"]) == ("fake", False)
     assert fitter._process.pid == pid
 

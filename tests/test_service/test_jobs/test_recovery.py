@@ -3,6 +3,7 @@
 import pytest
 
 from service.jobs.recovery import GRACE_S, recover
+from service.jobs.work import Work
 from service.registry import jobs
 
 NOW_S = 100.0
@@ -99,12 +100,10 @@ def test_a_job_that_ended_while_the_queue_was_asked_keeps_its_end(records):
 
 
 def test_a_job_cancelled_while_its_worker_was_dead_goes_back_and_ends_as_soon_as_it_is_taken(records):
-    from service.jobs.adapting import Adapting
-
     job = records.running_job()
     jobs.ask_cancel(records.engine, "default", job.id, 50.0)
     queue = StubQueue(**{job.id: ("PENDING", "wk_dead")})
     assert _recover(records, queue) == 1
-    adapting = Adapting(records.engine, records.home, None, lambda: NOW_S)
-    assert [adapting.fit(job_id) for job_id in queue.resumed] == [None]
+    work = Work(records.engine, None, {}, lambda: NOW_S)
+    assert [work.run(job_id) for job_id in queue.resumed] == [None]
     assert jobs.get(records.engine, None, job.id).state == "cancelled"

@@ -35,7 +35,8 @@ class StubFitter:
         self.tries += 1
         if self.tries == 1:
             raise ChildDied("out of luck")
-        self.hosted.append(command["backbone"])
+        assert command["pointer"] is True
+        self.hosted.append(command["entry"]["id"])
         return {"card": {}, "torch": self.torch}
 
     def kill(self):
@@ -93,14 +94,16 @@ def test_hosts_what_it_must_then_takes_jobs_then_leaves(process, settings):
     assert _run_until(process, process._runner.launched.is_set) == 0
     assert process._fitter.hosted == ["fake"]
     assert process._fitter.killed == 1
-    assert process._adapting.stopping
+    assert process._jobs.stopping
     assert workers.alive(process._engine, process._worker.host, time.time(), 1e9) == set()
 
 
 def test_a_child_that_holds_torch_is_replaced_before_jobs_are_taken(process):
     process._fitter.torch = True
+    process._settings = process._settings.model_copy(update={"backbones": ("fake", "scatter-2d")})
     _run_until(process, process._runner.launched.is_set)
-    assert (process._fitter.killed, process._fitter.warmed) == (2, 2)
+    assert process._fitter.hosted == ["fake", "scatter-2d"]
+    assert (process._fitter.killed, process._fitter.warmed) == (2, 2), "once for both, and at the end"
 
 
 def test_what_a_dead_worker_held_is_queued_again_before_jobs_are_taken(process, monkeypatch):
@@ -138,7 +141,15 @@ def test_the_job_under_way_goes_back_without_counting_the_attempt(process, recor
     job = records.job()
     jobs.add(process._engine, job, None, 10)
     jobs.begin(process._engine, job.id, 2.0)
-    process._adapting.job = job.id
+    process._jobs.job = job.id
     _run_until(process, process._runner.launched.is_set)
     now = jobs.get(process._engine, None, job.id)
     assert (now.state, now.attempts) == ("queued", 0)
+
+
+def test_the_sweep_keeps_what_names_tenants_and_versions_need(process, settings, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "sweep_hosted", lambda *args: asked.append(args[:2]))
+    monkeypatch.setattr(module.backbones, "digests", lambda engine: {"d" * 64})
+    process._sweep()
+    assert asked == [(settings.backbones_dir, {"d" * 64})]

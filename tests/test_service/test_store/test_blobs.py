@@ -203,3 +203,27 @@ def test_the_sweep_passes_over_files_that_vanish_while_it_looks(blobs, tmp_path,
 
 def test_the_sweep_of_a_new_home_finds_nothing(blobs):
     assert blobs.sweep(set(), 0, 1e12) == 0
+
+
+class TestPutFile:
+    def test_is_the_same_blob_as_its_bytes(self, blobs, tmp_path):
+        (tmp_path / "graph").write_bytes(b"x" * 3_000_000)
+        with (tmp_path / "graph").open("rb") as file:
+            file.read(10)  # wherever it stands
+            stored = blobs.put_file(file, 3_000_000)
+            assert stored == blobs.put(b"x" * 3_000_000)
+            assert blobs.put_file(file, 3_000_000) == stored
+        assert blobs.get(stored.digest) == b"x" * 3_000_000
+        assert list((tmp_path / "staging").iterdir()) == []
+
+    def test_again_it_is_young_again(self, blobs, tmp_path):
+        (tmp_path / "graph").write_bytes(b"x")
+        with (tmp_path / "graph").open("rb") as file:
+            path = blobs.path(blobs.put_file(file, 1).digest)
+            os.utime(path, (1, 1))
+            blobs.put_file(file, 1)
+        assert path.stat().st_mtime > 1
+
+    def test_the_reserve_is_kept(self, tmp_path):
+        with (tmp_path / "graph").open("wb+") as file, pytest.raises(DiskFull):
+            Blobs(tmp_path, min_free_bytes=2**60).put_file(file, 1)
