@@ -5,6 +5,8 @@ from pathlib import Path
 
 from adapters.base import Method
 from adapters.methods import METHODS
+from models.catalog import Entry, catalog
+from models.sources import Hub
 from service.settings import PREFIX, Settings
 
 HERE = Path(__file__).parent
@@ -56,7 +58,36 @@ def _default(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-PAGES = {"methods.md": methods, "configuration.md": configuration}
+CATALOGUE = ("<!-- catalogue -->\n", "<!-- /catalogue -->\n")
+"""Where the table of the catalogue begins and ends in docs/backbones.md."""
+FOR_TESTS = "fake"
+
+
+def backbones() -> str:
+    """docs/backbones.md: as it is written, with one row for each entry of the catalogue."""
+    begin, end = CATALOGUE
+    before, _, rest = (HERE / "backbones.md").read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    head = "| name | takes | width | blocks | at most | licence | weights |\n|---|---|---|---|---|---|---|\n"
+    rows = "".join(_row(entry) for entry in catalog().values() if entry.id != FOR_TESTS)
+    return f"{before}{begin}{head}{rows}{end}{after}"
+
+
+def _row(entry: Entry) -> str:
+    shapes, options = entry.expected, entry.options
+    width = "x".join(map(str, shapes.pooled)) if shapes else ""
+    blocks = str(shapes.blocks) if shapes and shapes.blocks else ""
+    longest = f"{options.max_tokens} tokens" if options.max_tokens else ""
+    longest = f"{options.max_seconds:g} s" if options.max_seconds else longest
+    source = entry.source
+    where = f" `{source.repo}`" + (" (timm)" if source.timm else "") if isinstance(source, Hub) else ""
+    about = f"{entry.about};{where}" if where else entry.about
+    about += f"; puts `{options.prefix}` before each text" if options.prefix else ""
+    taken = {"text": "texts", "image": "images", "audio": "sounds"}[entry.modality]
+    return f"| `{entry.id}` | {taken} | {width} | {blocks} | {longest} | {entry.licence} | {about} |\n"
+
+
+PAGES = {"methods.md": methods, "configuration.md": configuration, "backbones.md": backbones}
 
 if __name__ == "__main__":
     for name, write in PAGES.items():

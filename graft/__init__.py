@@ -10,6 +10,7 @@ Everything here talks HTTP; nothing here embeds, fits or stores.
 """
 
 from graft._answers import InputWarning, PredictedFile, Prediction, Predictions
+from graft._backbones import Backbone, Ranked, Ranking
 from graft._client import Client
 from graft._errors import (
     ApiError,
@@ -27,7 +28,6 @@ from graft._retry import Retry
 from graft._types import (
     Adapter,
     Alias,
-    Backbone,
     Column,
     Dataset,
     Job,
@@ -64,6 +64,8 @@ __all__ = [
     "Predictions",
     "Problem",
     "ProblemDetails",
+    "Ranked",
+    "Ranking",
     "Readiness",
     "Retry",
     "Target",

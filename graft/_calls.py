@@ -34,6 +34,7 @@ class Request(TypedDict, total=False):
     params: dict[str, Any]
     headers: dict[str, str]
     json: object
+    content: bytes
     data: dict[str, str]
     files: dict[str, tuple[str, IO[bytes]]]
 

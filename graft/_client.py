@@ -13,14 +13,15 @@ from typing import IO, Any, Literal, Self, TypedDict, Unpack, overload
 import httpx
 
 from graft._answers import PredictedFile, Predictions
+from graft._backbones import Backbones
 from graft._calls import Calls, Request, decode
 from graft._errors import Busy, GraftError, Timeout
 from graft._inputs import Input
 from graft._predicting import RowProgress, predict, predict_file
-from graft._resources import Adapters, Backbones, Datasets, Jobs, Keys, given, new_key
+from graft._resources import Adapters, Datasets, Jobs, Keys, given, new_key
 from graft._retry import Retry
 from graft._types import Dataset, Job, Readiness, Version
-from graft._upload import Rows, upload_file
+from graft._upload import Sent, Upload, upload_file
 from graft._version import __version__
 from graft._waiting import Follower
 
@@ -48,6 +49,7 @@ class FitOptions(TypedDict, total=False):
     promote: str | None
     timeout_s: float | None
     on_progress: Progress | None
+    on_upload: Sent | None
 
 
 class Client:
@@ -84,10 +86,10 @@ class Client:
             transport=transport,
         )
         self._calls = Calls(self._http, retry or Retry())
-        self.backbones = Backbones(self._calls)
         self.datasets = Datasets(self._calls)
         self.adapters = Adapters(self._calls)
         self.jobs = Jobs(self._calls, Follower(self._calls))
+        self.backbones = Backbones(self._calls, self.jobs)
         self.keys = Keys(self._calls)
 
     def __enter__(self) -> Self:
@@ -105,7 +107,7 @@ class Client:
     @overload
     def fit(
         self,
-        data: str | Path | Rows | Dataset,
+        data: Upload | Dataset,
         *,
         name: str,
         wait: Literal[True] = ...,
@@ -115,7 +117,7 @@ class Client:
     @overload
     def fit(
         self,
-        data: str | Path | Rows | Dataset,
+        data: Upload | Dataset,
         *,
         name: str,
         wait: bool,
@@ -124,7 +126,7 @@ class Client:
 
     def fit(
         self,
-        data: str | Path | Rows | Dataset,
+        data: Upload | Dataset,
         *,
         name: str,
         method: Method = "auto",
@@ -143,17 +145,23 @@ class Client:
         wait: bool = True,
         timeout_s: float | None = None,
         on_progress: Progress | None = None,
+        on_upload: Sent | None = None,
     ) -> Version | Job:
         """Fit an adapter to labelled items: upload, fit and publish in one call. What is left out, the service chooses.
 
         Args:
-            data: Path of a file of texts or table rows (CSV, TSV, JSONL, Parquet) or of vectors (.npz, Parquet), (text,
-                label) pairs, or a dataset that is already there.
+            data: Path of a file of texts or table rows (CSV, TSV, JSONL, Parquet), of vectors (.npz, Parquet), or of
+                images or sounds (.zip, .tar, Parquet); a folder of class folders, or with a ``metadata.csv``; the bytes
+                of such a file; (text, label) pairs; (path or bytes of an image or a sound, label) pairs; or a dataset
+                that is already there.
             name: What to call the adapter; a name that exists gets a new version.
             method: ``auto``, a method's name, or its parameters: ``{"method": "logistic", "prior": "names"}``.
-            backbone: Id of a hosted backbone; the service's first one where left out.
-            long: What becomes of long texts: ``truncate`` (their end is left out) or ``chunk`` (all parts averaged).
-            modality: What the file holds: ``text``, ``table`` or ``vector``; guessed where left out.
+            backbone: Name of a hosted backbone, or ``auto``, which compares those that fit the data; the service's
+                first one of the modality where left out.
+            long: What becomes of long texts and sounds: ``truncate`` (their end is left out) or ``chunk`` (all parts
+                averaged).
+            modality: What the file holds: ``text``, ``image``, ``audio``, ``table`` or ``vector``; guessed where left
+                out.
             text: Column of the texts in the file, guessed where left out.
             label: Column of the labels in the file, guessed where left out.
             target: Column of a table that is to be predicted.
@@ -167,12 +175,14 @@ class Client:
             wait: Wait for the end. Without, a Job is returned (a Version when it was done at once).
             timeout_s: Longest wait for the end; None waits for as long as it takes.
             on_progress: Called with the job at each change.
+            on_upload: Told of the bytes sent so far, and of all.
 
         Returns:
             The published version.
 
         Raises:
             ApiError: The data or a parameter was refused.
+            ValueError: A folder is empty, or there is no room to pack it.
             JobFailed, JobCancelled: How the fit ended instead.
             Timeout: It was not done after `timeout_s`; it goes on in the service.
         """
@@ -180,7 +190,7 @@ class Client:
         fields |= {"long": long, "max_seconds": max_seconds, "seed": seed, "promote": promote}
         reading: dict[str, Any] = {"modality": modality, "text": text, "label": label, "target": target}
         reading |= {"task": task, "columns": columns, "strict": strict or None}
-        started = self._start_fit(data, given(fields), given(reading))
+        started = self._start_fit(data, given(fields), given(reading), on_upload)
         if not wait or isinstance(started, Version):
             return started
         return self.finish_fit(started, timeout_s=timeout_s, on_progress=on_progress)
@@ -195,20 +205,23 @@ class Client:
     def predict(self, ref: str, inputs: Sequence[Input], *, top_k: int = 3, long: str | None = None) -> Predictions:
         """Predict inputs, in the order given.
 
-        More than 1,000 go in several calls; all are answered by the version that answered the first.
+        Many, or large ones, go in several calls; all are answered by the version that answered the first.
 
         Args:
             ref: ``name`` (the live version), ``name@alias`` or ``name:3``.
-            inputs: What the adapter was fitted on: texts, dicts of columns (the rows of a table), or sequences of
-                numbers such as the rows of a NumPy array.
+            inputs: What the adapter was fitted on: texts; images or sounds, as `pathlib.Path` or bytes; dicts of
+                columns (the rows of a table); or sequences of numbers such as the rows of a NumPy array.
             top_k: How many labels to list in `Prediction.top`.
-            long: What becomes of long texts, ``truncate`` or ``chunk``; as the adapter was fitted where left out.
+            long: What becomes of long texts and sounds, ``truncate`` or ``chunk``; as the adapter was fitted where left
+                out.
 
         Returns:
             A list of answers; its `warnings` say what was odd about the inputs.
 
         Raises:
             TypeError: `inputs` is a single one or a data frame, or one of them is of another kind.
+            ValueError: A file, or bytes, are neither an image nor a sound.
+            OSError: A file cannot be read.
             ApiError: No such adapter, or an input that cannot be taken; `problems` points at it.
         """
         return predict(self._calls, ref, inputs, top_k, long)
@@ -276,14 +289,14 @@ class Client:
             time.sleep(0.1)
 
     def _start_fit(
-        self, data: str | Path | Rows | Dataset, fields: dict[str, Any], reading: dict[str, Any]
+        self, data: Upload | Dataset, fields: dict[str, Any], reading: dict[str, Any], on_upload: Sent | None
     ) -> Job | Version:
         if isinstance(data, Dataset):
             if reading:
                 raise TypeError(f"{', '.join(reading)}: chosen when a dataset is uploaded, and it is there already.")
             return self._created(json=fields | {"dataset": data.id})
         form = {name: _form(value) for name, value in (fields | reading).items()}
-        with upload_file(data) as file:
+        with upload_file(data, on_upload) as file:
             return self._created(data=form, files={"file": file})
 
     def _created(self, **request: Unpack[Request]) -> Job | Version:

@@ -1,44 +1,71 @@
 """Inputs, or a file of rows -> their answers."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 
 from graft._answers import InputWarning, PredictedFile, Prediction, Predictions
 from graft._calls import Calls, Request
 from graft._download import whole_file
-from graft._inputs import Input, as_inputs
+from graft._errors import ApiError, Busy
+from graft._inputs import LARGEST_CALL_BYTES, Input, as_inputs, opened, parts_of, size_of
 from graft._resources import given, segment
 
-LARGEST_CALL = 1000
-"""Inputs that the service takes in one call."""
 FILE_SILENCE_S = 300.0
 """Longest silence while a file is predicted: all of it is checked before the first row is answered."""
+
+_INPUT = re.compile(r"/inputs/(\d+)")
 
 RowProgress = Callable[[int, int], None]
 
 
 def predict(calls: Calls, ref: str, inputs: Sequence[Input], top_k: int, long: str | None) -> Predictions:
     """See `Client.predict`."""
-    if isinstance(inputs, str | Mapping):
+    if isinstance(inputs, str | bytes | Path | Mapping):
         raise TypeError(f"inputs is a single one; put it in a list: client.predict({ref!r}, [...]).")
     if hasattr(inputs, "columns"):
         raise TypeError('inputs is a data frame; give its rows: frame.to_dict("records").')
     answers: list[Prediction] = []
     warnings: list[InputWarning] = []
-    for start in range(0, len(inputs), LARGEST_CALL):
-        part = as_inputs(inputs[start : start + LARGEST_CALL], start)
-        asked = given({"inputs": part, "top_k": top_k, "long": long})
-        body = calls.json("POST", _path(answers[0].adapter if answers else ref), repeatable=True, json=asked)
+    for start, part in parts_of(inputs):
+        asked = _asked(part, start, given({"top_k": top_k, "long": long}))
+        try:
+            body = calls.json("POST", _path(answers[0].adapter if answers else ref), repeatable=True, **asked)
+        except ApiError as error:
+            if start and error.problems and not isinstance(error, Busy):
+                raise _of_all(error, start) from error
+            raise
         common = {"adapter": body.get("adapter", ref), "calibrated": body.get("calibrated", False)}
         answers += [Prediction.from_json(common | one) for one in body["predictions"]]
         found = [InputWarning.from_json(one) for one in body.get("warnings") or ()]
         warnings += [replace(one, inputs=tuple(start + place for place in one.inputs)) for one in found]
     return Predictions(answers, warnings)
+
+
+def _of_all(error: ApiError, start: int) -> ApiError:
+    """A refusal of one call of several: its places counted among all inputs."""
+    problems = tuple(replace(one, pointer=_moved(one.pointer, start)) for one in error.problems)
+    detail = f"{error} (Input 0 of this call is input {start:,} of all.)"
+    return type(error)(error.status, replace(error.details, detail=detail, problems=problems))
+
+
+def _moved(pointer: str | None, start: int) -> str | None:
+    match = _INPUT.match(pointer or "")
+    return f"/inputs/{int(match[1]) + start}{(pointer or '')[match.end() :]}" if match else pointer
+
+
+def _asked(part: Sequence[Input], start: int, options: dict[str, Any]) -> Request:
+    """A call for some inputs: JSON, or the bytes of a single large image or sound as they are."""
+    first = part[0]
+    if isinstance(first, Path | bytes) and size_of(first) > LARGEST_CALL_BYTES:
+        content, medium = opened(first, start)
+        return {"content": content, "params": options, "headers": {"Content-Type": medium.media_type}}
+    return {"json": {"inputs": as_inputs(part, start), **options}}
 
 
 def predict_file(

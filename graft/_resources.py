@@ -1,4 +1,4 @@
-"""The service's collections: `client.backbones`, `datasets`, `adapters`, `jobs`, `keys`.
+"""The service's collections: `client.datasets`, `adapters`, `jobs`, `keys`; `client.backbones` has a module of its own.
 
 Lists are read to their end, page by page; `limit` stops earlier.
 """
@@ -7,14 +7,13 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from graft._calls import Calls, Request, decode
 from graft._errors import JobCancelled, JobFailed
-from graft._types import Adapter, Alias, Backbone, Dataset, Job, Key, Version
-from graft._upload import Rows, upload_file
+from graft._types import Adapter, Alias, Dataset, Job, Key, Version
+from graft._upload import Sent, Upload, upload_file
 from graft._waiting import Follower
 
 PAGE = 100
@@ -47,17 +46,6 @@ def pages(calls: Calls, path: str, *, key: str = "id", **query: str) -> Iterator
         params["after"] = page["data"][-1][key]
 
 
-class Backbones:
-    """Hosted backbones."""
-
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-
-    def list(self) -> Sequence[Backbone]:
-        """Every hosted backbone."""
-        return [Backbone.from_json(b) for b in pages(self._calls, "/v1/backbones")]
-
-
 class Datasets:
     """Uploaded datasets."""
 
@@ -66,7 +54,7 @@ class Datasets:
 
     def upload(
         self,
-        data: str | Path | Rows,
+        data: Upload,
         *,
         name: str | None = None,
         modality: str | None = None,
@@ -76,14 +64,16 @@ class Datasets:
         task: str | None = None,
         columns: Mapping[str, str] | None = None,
         strict: bool = False,
+        on_upload: Sent | None = None,
     ) -> Dataset:
-        """Upload a file, or (text, label) pairs. The same file with the same choices gives the same dataset.
+        """Upload a file, a folder, or pairs. The same file with the same choices gives the same dataset.
 
         Args:
-            data: Path of a file of texts or table rows (CSV, TSV, JSONL, Parquet) or of vectors (.npz, Parquet), or
-                pairs.
+            data: Path of a file of texts or table rows (CSV, TSV, JSONL, Parquet), of vectors (.npz, Parquet), or of
+                images or sounds (.zip, .tar, Parquet); a folder of class folders, or with a ``metadata.csv``; the bytes
+                of such a file; (text, label) pairs; or (path or bytes of an image or a sound, label) pairs.
             name: What to call it; the file's name where left out.
-            modality: ``text``, ``table`` or ``vector``; guessed where left out.
+            modality: ``text``, ``image``, ``audio``, ``table`` or ``vector``; guessed where left out.
             text: Column of the texts, guessed where left out.
             label: Column of the labels, guessed where left out.
             target: Column of a table that is to be predicted.
@@ -91,15 +81,17 @@ class Datasets:
             columns: Kinds of a table's columns where the guess is wrong: ``number``, ``boolean``, ``date``,
                 ``category`` or ``ignore``, by name.
             strict: Refuse the upload for any bad row, instead of leaving bad rows out.
+            on_upload: Told of the bytes sent so far, and of all.
 
         Raises:
             ApiError: The file cannot be used; `problems` lists rows.
             OSError: The file cannot be read.
+            ValueError: A folder is empty, or there is no room to pack it.
         """
         chosen: dict[str, Any] = {"name": name, "modality": modality, "text": text, "label": label, "target": target}
         meta = given(chosen | {"task": task, "columns": columns, "strict": strict or None})
         form = {"meta": json.dumps(meta)} if meta else {}
-        with upload_file(data) as file:
+        with upload_file(data, on_upload) as file:
             request: Request = {"headers": new_key(), "files": {"file": file}, "data": form}
             return Dataset.from_json(self._calls.json("POST", "/v1/datasets", repeatable=True, **request))
 

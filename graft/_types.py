@@ -61,27 +61,6 @@ class ProblemDetails(Wire):
 
 
 @dataclass(frozen=True)
-class Backbone(Wire):
-    """A hosted backbone: the shape of one item's embedding at each tap; `state` is ready, preparing or missing."""
-
-    id: str
-    modality: str = ""
-    digest: str | None = None
-    taps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    licence: str = ""
-    source: str = ""
-    max_tokens: int | None = None
-    state: str = ""
-
-    @classmethod
-    def from_json(cls, data: Json) -> Self:
-        """Build the value from a decoded JSON object."""
-        known = fields_of(cls, data)
-        known["taps"] = {name: tuple(shape) for name, shape in (data.get("taps") or {}).items()}
-        return cls(**known)
-
-
-@dataclass(frozen=True)
 class Column(Wire):
     """A column of a table, as predictions expect it.
 
@@ -118,9 +97,9 @@ class Target(Wire):
 class Dataset(Wire):
     """An uploaded dataset.
 
-    `modality` is text, table or vector, and `task` classification or regression. `classes` counts items by label,
-    `target` describes the numbers of a regression; `schema` are a table's columns, `width` is the length of vectors.
-    `problems` lists the rows that were left out.
+    `modality` is text, image, audio, table or vector, and `task` classification or regression. `classes` counts items
+    by label, `target` describes the numbers of a regression; `schema` are a table's columns, `width` is the length of
+    vectors, `media` tells formats and sizes of images and sounds. `problems` lists the rows that were left out.
     """
 
     id: str
@@ -137,6 +116,7 @@ class Dataset(Wire):
     schema: tuple[Column, ...] = ()
     width: int | None = None
     quality: Json = field(default_factory=dict)
+    media: Json | None = None
     problems: tuple[Problem, ...] = ()
     created_at: str = ""
 
@@ -155,7 +135,8 @@ class Dataset(Wire):
 class Job(Wire):
     """Work in the service's queue.
 
-    `progress` is in [0, 1]; `seconds` is the time spent in each stage so far; `ref` names what was published;
+    `kind` is adapt, host (a backbone) or rank; `progress` is in [0, 1]; `seconds` is the time spent in each stage so
+    far; `ref` names what was published; `backbone` is what is hosted; `result` is what was found by a rank;
     `cancelling` says that somebody asked it to stop and it has not yet.
     """
 
@@ -168,6 +149,7 @@ class Job(Wire):
     version: int | None = None
     ref: str | None = None
     dataset: str = ""
+    backbone: str | None = None
     cancelling: bool = False
     error: ProblemDetails | None = None
     attempts: int = 0
@@ -175,6 +157,7 @@ class Job(Wire):
     started_at: str | None = None
     finished_at: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    result: Json | None = None
 
     @property
     def finished(self) -> bool:
@@ -224,10 +207,10 @@ class Metrics(Wire):
 class Version(Wire):
     """One immutable version of an adapter.
 
-    `modality` is text, table or vector, and `task` classification or regression. `backbone` is None for tables and
-    vectors; `columns` is what a row of a table is expected to have, `width` the length of a vector, `long` what becomes
-    of long texts. `ref` (``name:number``) names it; `live` says that a bare name means it now; `promoted` that it went
-    live when it was published, and `promotion` why it did or did not.
+    `modality` is text, image, audio, table or vector, and `task` classification or regression. `backbone` is None for
+    tables and vectors; `columns` is what a row of a table is expected to have, `width` the length of a vector, `long`
+    what becomes of long texts and sounds. `ref` (``name:number``) names it; `live` says that a bare name means it now;
+    `promoted` that it went live when it was published, and `promotion` why it did or did not.
     """
 
     adapter: str

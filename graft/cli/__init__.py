@@ -12,7 +12,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="graft",
-    help="Fit a classifier to a few labelled texts in seconds, and serve it.",
+    help="Adapt a frozen backbone to a few labelled texts, images, sounds or rows in seconds, and serve it.",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -32,7 +32,7 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Fit a classifier to a few labelled texts in seconds, and serve it."""
+    """Adapt a frozen backbone to a few labelled texts, images, sounds or rows in seconds, and serve it."""
 
 
 app.command("serve", epilog=EPILOG)(serve.serve)

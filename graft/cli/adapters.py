@@ -17,6 +17,9 @@ from graft.cli.session import confirm, session
 
 app = typer.Typer(help="Adapters: what was fitted and is served.", no_args_is_help=True)
 
+ITEMS = {"text": "texts", "image": "images", "audio": "sounds"}
+"""What the items of a modality are called."""
+
 Name = Annotated[str, typer.Argument(help="The adapter's name.")]
 
 
@@ -108,6 +111,7 @@ def summary(version: Version) -> dict[str, object]:
         "adapter": version.ref,
         "takes": _takes(version),
         **learned,
+        **({"backbone": version.backbone.get("id")} if version.backbone else {}),
         "method": method_words(version),
         **({"classes": len(version.classes)} if version.classes else {}),
         "live": "yes" if version.live else " ".join(("no.", version.promotion)).strip(),
@@ -117,7 +121,11 @@ def summary(version: Version) -> dict[str, object]:
 def _takes(version: Version) -> str:
     if version.modality == "table":
         return f"rows of {counted(len(version.columns), 'column')}"
-    return f"vectors of {version.width} numbers" if version.modality == "vector" else "texts"
+    return (
+        f"vectors of {version.width} numbers"
+        if version.modality == "vector"
+        else ITEMS.get(version.modality, version.modality)
+    )
 
 
 def _classification(version: Version) -> dict[str, object]:

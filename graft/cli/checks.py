@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from graft._backbones import Backbone
 from graft._client import Client
 from graft._errors import GraftError, Unreachable
 
@@ -17,10 +18,17 @@ Status = Literal["ok", "warn", "fail"]
 GIB = 2**30
 
 EXTRAS = {
-    "serve": ("bentoml", "fastapi", "onnxruntime", "tokenizers", "sqlalchemy", "dbos"),
-    "fit": ("torch", "transformers", "onnx", "onnxscript"),
+    "serve": ("bentoml", "fastapi", "onnxruntime", "tokenizers", "sqlalchemy", "dbos", "pillow", "soundfile", "soxr"),
+    "fit": ("torch", "transformers", "onnx", "onnxscript", "huggingface_hub"),
+    "timm": ("timm", "torchvision"),
 }
 """Packages that show that an extra is installed; the GPU build of onnxruntime has a name of its own."""
+
+REMEDIES = {
+    "timm": "Only for architectures that transformers lacks (VGG16, InceptionV3, ...). To have them: make setup."
+}
+"""What to do about a missing extra; of the others: `SETUP`."""
+SETUP = "Not needed to call a service. To run one here: make setup."
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def installed(name: str) -> Check:
     if not missing:
         return Check(f"extra {name}", "ok", seen)
     lacking = "; ".join(part for part in (seen, f"missing: {', '.join(missing)}") if part)
-    return Check(f"extra {name}", "warn", lacking, "Not needed to call a service. To run one here: make setup.")
+    return Check(f"extra {name}", "warn", lacking, REMEDIES.get(name, SETUP))
 
 
 def _installed(package: str) -> str | None:
@@ -72,6 +80,15 @@ def disk(home: Path) -> Check:
         return Check("disk", "fail", seen, "Uploads and fits need room: free 0.5 GiB, or name another --home.")
     low = free_bytes < 5 * GIB
     return Check("disk", "warn", seen, "Enough to try it; 5 GiB are comfortable.") if low else Check("disk", "ok", seen)
+
+
+def cache(home: Path) -> Check:
+    """What embeddings that were kept take; their bound is a setting of the service's."""
+    folder = home / "cache"
+    if not folder.is_dir():
+        return Check("embedding cache", "ok", f"none in {home}")
+    size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Check("embedding cache", "ok", f"{size_bytes / 2**20:,.1f} MiB in {folder} (bound: GRAFT_CACHE_BYTES)")
 
 
 def memory(root: Path = Path("/")) -> Check:
@@ -136,20 +153,34 @@ def service(client: Client, *, named: bool) -> Iterator[Check]:
     remedy = "" if now.ready else "Wait: the first start prepares the backbone (about half a minute)."
     seen = f"{client.base_url} is {'ready' if now.ready else 'not ready: ' + now.reason}"
     yield Check("service", "ok" if now.ready else "warn", seen, remedy)
-    yield _backbones(client)
+    yield from _backbones(client)
 
 
-def _backbones(client: Client) -> Check:
+def _backbones(client: Client) -> Iterator[Check]:
+    """How many are ready, and of each what runs it, and why that."""
     try:
         hosted = client.backbones.list()
     except GraftError as error:
-        return Check("backbones", "fail", str(error), "Look at the service's log.")
+        yield Check("backbones", "fail", str(error), "Look at the service's log.")
+        return
     seen = ", ".join(f"{b.id} ({b.state})" for b in hosted)
     if any(b.state == "ready" for b in hosted):
-        return Check("backbones", "ok", seen)
-    return Check(
-        "backbones", "warn", seen or "none", "Wait until one is ready; the service's log tells of its progress."
-    )
+        yield Check("backbones", "ok", seen)
+    else:
+        remedy = "Wait until one is ready; the service's log tells of its progress."
+        yield Check("backbones", "warn", seen or "none", remedy)
+    yield from (_backbone(backbone) for backbone in hosted)
+
+
+def _backbone(backbone: Backbone) -> Check:
+    name = f"backbone {backbone.id}"
+    if backbone.state == "failed":
+        why = backbone.error.detail if backbone.error else "it could not be hosted"
+        return Check(name, "warn", why, f"Mend it and add it again, or: graft backbones remove {backbone.id}.")
+    if not backbone.provider:
+        return Check(name, "ok", backbone.state)
+    why = f": {backbone.provider_why}" if backbone.provider_why else ""
+    return Check(name, "ok", f"runs on {backbone.provider}{why}")
 
 
 def variables(env: Mapping[str, str]) -> Check:

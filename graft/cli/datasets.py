@@ -25,11 +25,17 @@ from graft.cli.options import (
 )
 from graft.cli.screen import Screen, counted, facts, problem_table, table
 from graft.cli.session import confirm, session
+from graft.cli.uploading import told_of
 
 app = typer.Typer(help="Uploaded labelled items.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The dataset's id, ds_...")]
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV, TSV, JSONL, Parquet or .npz file.")]
+File = Annotated[
+    Path,
+    typer.Argument(
+        exists=True, help="A CSV, TSV, JSONL, Parquet or .npz file; images or sounds as a folder, .zip or .tar."
+    ),
+]
 
 
 @app.command("list", epilog=EPILOG)
@@ -67,11 +73,11 @@ def upload(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Upload a file of labelled texts, rows or vectors. `graft fit FILE` does this and fits in one go."""
+    """Upload labelled texts, images, sounds, rows or vectors. `graft fit FILE` does this and fits in one go."""
     screen = Screen(as_json)
     kinds = kinds_of(columns)
     with session(url, screen) as client, screen.progress() as progress:
-        progress.add_task(f"uploading {file.name}", total=None)
+        bar = progress.add_task("uploading", total=None)
         made = client.datasets.upload(
             file,
             name=name,
@@ -82,6 +88,7 @@ def upload(
             task=task,
             columns=kinds,
             strict=strict,
+            on_upload=told_of(progress, bar, file),
         )
     screen.result(made.raw, *_view(made))
 
@@ -96,6 +103,12 @@ def delete(dataset: Id, yes: Yes = False, url: Url = None, as_json: AsJson = Fal
     screen.result({"id": dataset, "deleted": True}, f"Deleted {dataset}.")
 
 
+def _formats(dataset: Dataset) -> str | None:
+    """Formats of images and sounds with their counts: ``180 jpeg, 20 png``."""
+    formats = (dataset.media or {}).get("formats")
+    return ", ".join(f"{count:,} {name}" for name, count in formats.items()) if formats else None
+
+
 def _view(dataset: Dataset) -> list[Table | str]:
     about = {
         "dataset": dataset.id,
@@ -104,7 +117,8 @@ def _view(dataset: Dataset) -> list[Table | str]:
         "task": dataset.task,
         "items": dataset.items,
         "width": dataset.width,
-        "columns": ", ".join(f"{use} = {column}" for use, column in dataset.columns.items()),
+        "columns": ", ".join(f"{use} = {column}" for use, column in dataset.columns.items()) or None,
+        "formats": _formats(dataset),
         "bytes": dataset.size_bytes,
         "sha256": dataset.sha256,
         "created": dataset.created_at,
@@ -118,5 +132,6 @@ def _view(dataset: Dataset) -> list[Table | str]:
         view += ["", column_table(dataset.schema)]
     if dataset.problems:
         were = "was" if len(dataset.problems) == 1 else "were"
-        view += [f"\n{counted(len(dataset.problems), 'row')} {were} left out:", problem_table(dataset.problems)]
+        noun = "file" if dataset.modality in {"image", "audio"} else "row"
+        view += [f"\n{counted(len(dataset.problems), noun)} {were} left out:", problem_table(dataset.problems)]
     return view

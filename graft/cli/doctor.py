@@ -9,7 +9,7 @@ import typer
 
 from graft._client import Client
 from graft._retry import Retry
-from graft.cli.checks import EXTRAS, Check, cores, disk, gpu, installed, memory, python, service, variables
+from graft.cli.checks import EXTRAS, Check, cache, cores, disk, gpu, installed, memory, python, service, variables
 from graft.cli.options import REFUSED, USAGE, AsJson, Url
 from graft.cli.screen import Screen, table
 from graft.cli.serve import Home
@@ -33,6 +33,7 @@ def _checks(url: str | None, home: Path) -> Iterator[Check]:
     yield python()
     yield from (installed(name) for name in EXTRAS)
     yield disk(home)
+    yield cache(home)
     yield memory()
     yield cores()
     yield gpu()

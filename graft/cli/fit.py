@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, TaskID
+from rich.table import Table
 
+from graft._backbones import Ranking
 from graft._client import Client
 from graft._types import Dataset, Job, Version
 from graft.cli.adapters import summary
+from graft.cli.backbones import ranking_table
 from graft.cli.columns import row_of
 from graft.cli.jobs import interrupted, stage
 from graft.cli.options import (
@@ -29,9 +32,15 @@ from graft.cli.options import (
 )
 from graft.cli.screen import Screen, facts
 from graft.cli.session import session
+from graft.cli.uploading import told_of
 
+AUTO = "auto"
+"""The backbone that the data choose."""
 LONGEST_EXAMPLE = 300
 """Characters of a row that is shown to try a version with."""
+
+EXAMPLES = {"text": '"some text"', "image": "photo.jpg", "audio": "sound.wav", "vector": "vectors.npy"}
+"""What may be predicted with a version, to try it."""
 
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter of the method, KEY=VALUE; may be repeated (prior=names).")
@@ -40,14 +49,22 @@ Set = Annotated[
 
 def fit(
     data: Annotated[
-        str, typer.Argument(help="A CSV, TSV, JSONL, Parquet or .npz file, or the id of a dataset, ds_...")
+        str,
+        typer.Argument(
+            help="A CSV, TSV, JSONL, Parquet or .npz file; images or sounds as a folder (of class folders, or with a "
+            "metadata.csv) or an archive of one (.zip, .tar); or the id of a dataset, ds_..."
+        ),
     ],
     *,
     name: Annotated[str, typer.Option("--name", "-n", help="The adapter; one that exists gets a new version.")],
     method: Annotated[str, typer.Option("--method", "-m", help="auto, or a method's name.")] = "auto",
     parameters: Set = None,
     backbone: Annotated[
-        str | None, typer.Option("--backbone", help="Id of a hosted backbone (default: the service's first one).")
+        str | None,
+        typer.Option(
+            "--backbone",
+            help="Name of a hosted backbone, or auto to compare them (default: the service's first one that fits).",
+        ),
     ] = None,
     long: Long = None,
     modality: Modality = None,
@@ -66,7 +83,7 @@ def fit(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit an adapter to a few labelled texts, table rows or vectors: upload, fit and publish in one line.
+    """Fit an adapter to a few labelled texts, images, sounds, table rows or vectors: upload, fit, publish in one line.
 
     Ctrl-C leaves the job running.
     """
@@ -76,8 +93,9 @@ def fit(
     try:
         with session(url, screen) as client, screen.progress() as progress:
             bar = progress.add_task("uploading", total=None)
+            source = _source(client, data)
             started = client.fit(
-                _source(client, data),
+                source,
                 name=name,
                 method=chosen,
                 backbone=backbone,
@@ -93,6 +111,7 @@ def fit(
                 seed=seed,
                 promote=promote,
                 wait=False,
+                on_upload=told_of(progress, bar, source) if isinstance(source, Path) else None,
             )
             job = started if isinstance(started, Job) else None
             if job is not None and no_wait:
@@ -100,12 +119,13 @@ def fit(
                 return
             version = started if isinstance(started, Version) else _wait(client, started, progress, bar)
             job = client.jobs.get(version.job) if version.job else job
+            compared = _compared(client, version) if backbone == AUTO and not as_json else None
     except KeyboardInterrupt:
         if job is not None:
             interrupted(screen, job.id)
         screen.note("Interrupted before the service had answered; see `graft jobs list` for what it has started.")
         raise typer.Exit(INTERRUPTED) from None
-    _show(screen, version, job)
+    _show(screen, version, job, compared)
 
 
 def method_of(name: str, parameters: list[str]) -> str | dict[str, Any]:
@@ -130,8 +150,8 @@ def _source(client: Client, data: str) -> Path | Dataset:
     path = Path(data)
     if data.startswith("ds_") and not path.exists():
         return client.datasets.get(data)
-    if not path.is_file():
-        raise typer.BadParameter(f"There is no file {data!r}.", param_hint="DATA")
+    if not path.is_file() and not path.is_dir():
+        raise typer.BadParameter(f"There is no file and no folder {data!r}.", param_hint="DATA")
     return path
 
 
@@ -142,19 +162,25 @@ def _wait(client: Client, job: Job, progress: Progress, bar: TaskID) -> Version:
     return client.finish_fit(job, on_progress=show)
 
 
-def _show(screen: Screen, version: Version, job: Job | None) -> None:
+def _compared(client: Client, version: Version) -> Ranking | None:
+    """What the backbone was chosen by; None where there was nothing to choose from."""
+    rows = client.adapters.report(version.ref).get("backbones")
+    return Ranking.from_json({"backbones": rows}) if rows else None
+
+
+def _show(screen: Screen, version: Version, job: Job | None, compared: Ranking | None) -> None:
     about = summary(version)
     if job is not None and job.seconds:
         stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in job.seconds.items())
         about["seconds"] = f"{sum(job.seconds.values()):.2f}  ({stages})"
     about["try it"] = f"graft predict {version.adapter if version.live else version.ref} {_input_for(version)}"
-    screen.result(version.raw, facts(about))
+    view: list[Table | str] = [facts(about)]
+    view += ["\nCompared:", ranking_table(compared)] if compared else []
+    screen.result(version.raw, *view)
 
 
 def _input_for(version: Version) -> str:
-    if version.modality == "vector":
-        return "vectors.npy"
     if version.modality != "table":
-        return '"some text"'
+        return EXAMPLES.get(version.modality, "FILE")
     row = row_of(version.columns)
     return shlex.quote(row) if len(row) <= LONGEST_EXAMPLE else "rows.csv"

@@ -12,6 +12,9 @@ from graft.cli.session import session
 app = typer.Typer(help="Work in the service's queue.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The job's id, job_...")]
+KINDS = {"adapt": "adapter", "host": "backbone", "rank": "dataset"}
+"""What a job is about, by its kind."""
+
 State = Annotated[
     str | None, typer.Option("--state", help="Only those queued, running, succeeded, failed or cancelled.")
 ]
@@ -23,8 +26,9 @@ def list_jobs(state: State = None, limit: Limit = None, url: Url = None, as_json
     screen = Screen(as_json)
     with session(url, screen) as client:
         found = client.jobs.list(state=state, limit=limit)
-    rows = ((j.id, j.state, j.stage, f"{j.progress:.0%}", _publishes(j), j.created_at) for j in found)
-    screen.result([dict(j.raw) for j in found], table(("job", "state", "stage", "done", "adapter", "created"), rows))
+    rows = ((j.id, j.kind, _about(j), j.state, j.stage, f"{j.progress:.0%}", j.created_at) for j in found)
+    headers = ("job", "kind", "of", "state", "stage", "done", "created")
+    screen.result([dict(j.raw) for j in found], table(headers, rows))
 
 
 @app.command(epilog=EPILOG)
@@ -75,7 +79,10 @@ def interrupted(screen: Screen, job: str) -> None:
     raise typer.Exit(INTERRUPTED)
 
 
-def _publishes(job: Job) -> str:
+def _about(job: Job) -> str:
+    """What it makes: a version, an adapter to be, a backbone; or what it looks at."""
+    if job.kind != "adapt":
+        return job.backbone or job.dataset
     return f"{job.adapter}:{job.version}" if job.version is not None else job.adapter
 
 
@@ -85,7 +92,7 @@ def _show(screen: Screen, job: Job) -> None:
         "state": job.state,
         "stage": job.stage,
         "done": f"{job.progress:.0%}",
-        "adapter": _publishes(job),
+        KINDS.get(job.kind, "of"): _about(job),
         "attempts": job.attempts,
         "created": job.created_at,
         "finished": job.finished_at,

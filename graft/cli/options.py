@@ -25,7 +25,7 @@ Ref = Annotated[str, typer.Argument(help="name:3, name@alias, or name for the li
 Text = Annotated[str | None, typer.Option("--text", help="Column of the texts; guessed where left out.")]
 Label = Annotated[str | None, typer.Option("--label", help="Column of the labels; guessed where left out.")]
 Modality = Annotated[
-    str | None, typer.Option("--modality", help="text, table or vector: what the file holds; guessed where left out.")
+    str | None, typer.Option("--modality", help="text, image, audio, table or vector: what the file holds; guessed.")
 ]
 Target = Annotated[str | None, typer.Option("--target", help="Column of a table that is to be predicted.")]
 Task = Annotated[
@@ -40,7 +40,8 @@ Columns = Annotated[
     ),
 ]
 Long = Annotated[
-    str | None, typer.Option("--long", help="Long texts: truncate (leave their end out) or chunk (average all parts).")
+    str | None,
+    typer.Option("--long", help="Long texts and sounds: truncate (leave their end out) or chunk (average all parts)."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse the file for any bad row.")]
 

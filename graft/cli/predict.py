@@ -1,4 +1,4 @@
-"""``graft predict``: texts or rows given on the command line, or the rows of a file."""
+"""``graft predict``: texts, rows, images or sounds given on the command line, or the rows of a file."""
 
 import json
 import shutil
@@ -16,6 +16,7 @@ from graft._answers import Predictions
 from graft._client import Client
 from graft.cli.options import AsJson, Long, Ref, Text, Url
 from graft.cli.predict_lines import Answers, predict_lines
+from graft.cli.predict_media import existing_file, media_in, predict_media
 from graft.cli.rows import FORMATS, OTHER_NAMES, RowsUnusable, format_of
 from graft.cli.screen import Screen, counted, table
 from graft.cli.session import session
@@ -47,8 +48,8 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Texts; or rows of a table as JSON objects; or one file (.csv .tsv .jsonl .json .parquet .npy .npz, "
-            "or .txt with a text a line); or - for stdin."
+            help="Texts; or images or sounds (files, or folders of them); or rows of a table as JSON objects; or one "
+            "file of rows (.csv .tsv .jsonl .json .parquet .npy .npz, or .txt with a text a line); or - for stdin."
         ),
     ],
     *,
@@ -66,15 +67,21 @@ def predict(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict texts or table rows given here, or the rows of a file.
+    """Predict texts, images, sounds or table rows given here, or the rows of a file.
 
-    A file comes back in its own format, with columns added: label and probability, or value; truncated for texts;
-    adapter; and warnings of the row. A name that the file has gets predicted_ in front. In CSV and TSV a cell that a
-    spreadsheet would run as a formula gets a leading '. NumPy files are answered as JSON lines, and lines of text as
-    CSV, or as the name of the file to write says.
+    A file of rows comes back in its own format, with columns added: label and probability, or value; truncated for
+    texts; adapter; and warnings of the row. A name that the file has gets predicted_ in front. In CSV and TSV a cell
+    that a spreadsheet would run as a formula gets a leading '. NumPy files are answered as JSON lines, and lines of
+    text as CSV, or as the name of the file to write says. Images and sounds are answered as a table, or with --out as
+    rows (.csv .tsv .jsonl) with their names.
     """
     screen = Screen(as_json)
     with session(url, screen) as client:
+        if (media := media_in(inputs)) is not None:
+            if out is not None:
+                _check_out(out, *media)
+            predict_media(screen, client, ref, media, out, top_k=top_k, long=long)
+            return
         path = _file(inputs)
         if path is None:
             given = [_given(word) for word in inputs]
@@ -98,7 +105,7 @@ def _file(inputs: Sequence[str]) -> Path | None:
     path = Path(inputs[0])
     if len(inputs) > 1:
         return None
-    if inputs[0] == "-" or (len(inputs[0]) < 1000 and path.is_file()):
+    if inputs[0] == "-" or existing_file(inputs[0]):
         return path
     if path.suffix.lower().removeprefix(".") in {*FORMATS, *OTHER_NAMES} and " " not in inputs[0]:
         raise typer.BadParameter(f"There is no file {inputs[0]!r}.", param_hint="INPUTS")
@@ -150,13 +157,13 @@ def _output_format(screen: Screen, read_as: str, out: Path | None) -> str:
     return answered_as
 
 
-def _check_out(out: Path, path: Path) -> None:
+def _check_out(out: Path, *paths: Path) -> None:
     """Raises RowsUnusable where the answers could not be written, or would take the place of the rows."""
     if not out.parent.is_dir():
         raise RowsUnusable(f"There is no folder {str(out.parent)!r} to write {out.name} in. Make it, or name another.")
     if out.is_dir():
         raise RowsUnusable(f"{str(out)!r} is a folder. Name a file to write.")
-    if out.exists() and path.exists() and out.samefile(path):
+    if out.exists() and any(path.exists() and out.samefile(path) for path in paths):
         raise RowsUnusable(f"{str(out)!r} is the file that is read. Name another one to write, so that it is kept.")
 
 

@@ -69,8 +69,24 @@ ROWS_DATASET = DATASET | {
     "target": {"low": 1.0, "high": 9.0, "mean": 4.5},
 }  # fmt: skip
 VALUES_DATASET = DATASET | {"modality": "vector", "width": 384, "columns": {"embedding": "x", "label": "y"}}
-BACKBONE = {"id": "minilm-l6", "modality": "text", "taps": {"pooled": [384]}, "state": "ready", "max_tokens": 256}
-
+BACKBONE = {
+    "id": "minilm-l6", "modality": "text", "taps": {"pooled": [384], "block3": [-1, 384]}, "state": "ready",
+    "max_tokens": 256, "provider": "cpu", "provider_why": "there is no GPU", "own": False, "trained": True,
+}  # fmt: skip
+EYE = BACKBONE | {"id": "eye", "modality": "image", "max_tokens": None, "own": True, "job": "job_2"}
+HOSTING = QUEUED | {"id": "job_2", "kind": "host", "adapter": None, "dataset": None, "backbone": "eye"}
+HOSTED = HOSTING | {"state": "succeeded", "progress": 1.0}
+RANKING = {
+    "dataset": "ds_1", "items": 20, "recommended": "eye", "why": "eye is the best by 12 points.",
+    "backbones": [
+        {"id": "eye", "rank": 1, "probe_accuracy": 0.9, "probe_log_loss": 0.3, "logme": 1.2, "knn_accuracy": 0.8,
+         "ms_per_item": 4.5, "width": 64},
+        {"id": "scatter-2d", "rank": 2, "probe_accuracy": 0.78},
+    ],
+}  # fmt: skip
+RANKED = HOSTING | {"id": "job_3", "kind": "rank", "state": "succeeded", "dataset": "ds_1", "result": RANKING}
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
+WAV = b"RIFF\x00\x00\x00\x00WAVEfmt "
 
 KEY = {"id": "0123456789ab", "tenant": "acme", "name": "laptop", "scopes": ["predict", "fit"], "revoked_at": None}
 KEY_TEXT = "graft_0123456789ab_" + "s" * 52
@@ -98,6 +114,9 @@ class FakeGraft:
         self.requests: list[httpx.Request] = []
         self.stream = sse(("progress", RUNNING), ("end", DONE))
         self.job: dict[str, Any] = DONE
+        self.report: dict[str, Any] = {"accuracy": 0.91, "note": "größer"}
+        self.hosting: dict[str, Any] = HOSTED
+        """How the job that hosts a backbone ends."""
         self.said: dict[str, Any] = {}
         """Beside the answers to inputs."""
         self.file: httpx.Response | None = None
@@ -119,6 +138,8 @@ class FakeGraft:
         known: dict[tuple[str, str], Any] = {
             ("GET", "/readyz"): {"ready": True},
             ("GET", "/v1/backbones"): page(BACKBONE),
+            ("GET", "/v1/backbones/eye"): EYE,
+            ("GET", "/v1/jobs/job_2"): self.hosting,
             ("GET", "/v1/datasets"): page(DATASET),
             ("GET", "/v1/datasets/ds_1"): DATASET,
             ("GET", "/v1/jobs"): page(DONE),
@@ -127,15 +148,23 @@ class FakeGraft:
             ("GET", "/v1/adapters"): page(ADAPTER | {"versions": 1}),
             ("GET", "/v1/adapters/intents"): ADAPTER | {"versions": [VERSION]},
             ("GET", "/v1/adapters/intents/versions/3"): VERSION,
-            ("GET", "/v1/adapters/intents/versions/3/report"): {"accuracy": 0.91, "note": "größer"},
+            ("GET", "/v1/adapters/intents/versions/3/report"): self.report,
         }
         if (method, path) in known:
             return httpx.Response(200, json=known[method, path])
         match method, path:
             case "GET", "/v1/jobs/job_1/events":
-                return httpx.Response(200, content=self.stream, headers={"content-type": "text/event-stream"})
+                return events(self.stream)
             case "GET", "/v1/adapters/intents/versions/3/adapter.onnx":
                 return httpx.Response(200, content=b"\x08\x08onnx")
+            case "GET", "/v1/jobs/job_2/events":
+                return events(("progress", HOSTING | {"state": "running", "stage": "export"}), ("end", self.hosting))
+            case "GET", "/v1/jobs/job_3/events":
+                return events(("end", RANKED))
+            case "POST", "/v1/backbones":
+                return httpx.Response(202, json=HOSTING, headers={"location": "/v1/jobs/job_2"})
+            case "POST", "/v1/backbones:rank":
+                return httpx.Response(202, json=RANKED | {"state": "queued", "result": None})
             case "POST", "/v1/datasets":
                 return httpx.Response(201, json=DATASET)
             case "POST", "/v1/keys":
@@ -150,11 +179,23 @@ class FakeGraft:
                 )
             case "DELETE", "/v1/datasets/ds_1" | "/v1/adapters/intents/versions/3" | "/v1/keys/0123456789ab":
                 return httpx.Response(204)
+            case "DELETE", "/v1/backbones/eye":
+                return httpx.Response(204)
             case "POST", "/v1/adapters/intents/predict" | "/v1/adapters/intents:3/predict":
                 if request.headers["content-type"].startswith("multipart"):
                     return self.file or file_answer(form(request)["file"])
+                if not request.headers["content-type"].startswith("application/json"):
+                    inputs = [request.headers["content-type"]]
+                    asked = {"inputs": inputs, "top_k": int(request.url.params["top_k"])}
+                    return httpx.Response(200, json=predictions(asked))
                 return httpx.Response(200, json=predictions(json.loads(request.content)) | self.said)
         return refusal(404, code="not-found", detail=f"There is no {path}.", request_id="req_9")
+
+
+def events(*told: tuple[str, dict[str, Any]] | bytes) -> httpx.Response:
+    """An answer of server-sent events, or of the bytes of such a stream."""
+    content = told[0] if isinstance(told[0], bytes) else sse(*told)
+    return httpx.Response(200, content=content, headers={"content-type": "text/event-stream"})
 
 
 def page(*objects: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
@@ -214,5 +255,7 @@ def messages() -> dict[str, Any]:
     return {
         "queued": QUEUED, "running": RUNNING, "done": DONE, "failed": FAILED, "version": VERSION, "problem": PROBLEM,
         "dataset": DATASET, "adapter": ADAPTER, "sse": sse, "form": form, "refusal": refusal, "page": page,
+        "backbone": BACKBONE, "eye": EYE, "hosting": HOSTING, "hosted": HOSTED, "ranking": RANKING, "png": PNG,
+        "wav": WAV,
         "key": KEY_TEXT, "file_answer": file_answer, "table": TABLE, "rows": ROWS_DATASET, "values": VALUES_DATASET,
     }  # fmt: skip

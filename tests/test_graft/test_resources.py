@@ -75,12 +75,6 @@ def test_a_version_of_a_table_has_columns_and_no_backbone(client, fake, messages
     assert (text.modality, text.task, text.columns, text.long) == ("text", "classification", (), "truncate")
 
 
-def test_backbones_have_shapes(client):
-    (backbone,) = client.backbones.list()
-    assert backbone.taps == {"pooled": (384,)}
-    assert backbone.digest is None
-
-
 @pytest.mark.parametrize(
     ("ref", "number"), [("intents:3", 3), ("intents", 2), ("intents@latest", 3), ("intents@safe", 1)]
 )

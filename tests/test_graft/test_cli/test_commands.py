@@ -25,7 +25,15 @@ COMMANDS = [
     ("jobs", "show", "job_1"),
     ("jobs", "watch", "job_1"),
     ("jobs", "cancel", "job_1"),
+    ("fit", "PHOTOS", "--name", "intents", "--backbone", "auto"),
+    ("datasets", "upload", "PHOTOS"),
     ("backbones", "list"),
+    ("backbones", "show", "eye"),
+    ("backbones", "add", "eye", "--hub", "a/b", "--modality", "image", "--size", "128"),
+    ("backbones", "add", "eye", "--no-wait"),
+    ("backbones", "remove", "eye", "--yes"),
+    ("backbones", "rank", "ds_1", "--backbones", "eye,scatter-2d"),
+    ("backbones", "rank", "PHOTOS"),
     ("keys", "create", "--scopes", "predict,fit", "--tenant", "acme"),
     ("keys", "list"),
     ("keys", "revoke", "0123456789ab", "--yes"),
@@ -33,15 +41,26 @@ COMMANDS = [
     ("predict", "intents", "TEXTS", "-o", "OUT.csv"),
     ("predict", "intents", "FILE", "-o", "OUT.csv"),
     ("predict", "intents", '{"age": 3}'),
+    ("predict", "intents", "PHOTO"),
+    ("predict", "intents", "PHOTOS", "-o", "OUT.csv"),
 ]
 
 
 @pytest.fixture
-def fill(tmp_path):
+def fill(tmp_path, messages):
     """Put real paths in a command's words."""
     (tmp_path / "intents.csv").write_text("text,label\nhello,x\n")
     (tmp_path / "texts.txt").write_text("one\ntwo\n")
-    words = {"FILE": "intents.csv", "TEXTS": "texts.txt", "OUT": "out.onnx", "OUT.csv": "out.csv"}
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    (tmp_path / "photos/cat/1.png").write_bytes(messages["png"])
+    words = {
+        "FILE": "intents.csv",
+        "PHOTOS": "photos",
+        "PHOTO": "photos/cat/1.png",
+        "TEXTS": "texts.txt",
+        "OUT": "out.onnx",
+        "OUT.csv": "out.csv",
+    }
     return lambda command: [str(tmp_path / words[word]) if word in words else word for word in command]
 
 
@@ -110,6 +129,16 @@ def test_a_job_that_ends_badly_is_4(run, fake, fill, messages, command, state):
         ("predict", "intents", "missing.csv"),
         ("predict", "intents", "TEXTS", "-o", "answers.xlsx"),
         ("datasets", "upload", "missing.csv"),
+        ("predict", "intents", "missing.jpg"),
+        ("predict", "intents", "PHOTO", "and a text"),
+        ("predict", "intents", "PHOTOS", "-o", "answers.parquet"),
+        ("predict", "intents", "PHOTO", "-o", "PHOTO"),
+        ("backbones", "add", "eye", "--hub", "a/b", "--path", "/srv/weights"),
+        ("backbones", "add", "eye", "--onnx", "missing.onnx"),
+        ("backbones", "add", "eye", "--timm", "resnet18", "--option", "same"),
+        ("backbones", "add", "eye", "--mean", "dark"),
+        ("backbones", "remove", "eye"),
+        ("backbones", "rank", "missing"),
         ("datasets", "delete", "ds_1"),
         ("keys", "create"),
         ("keys", "revoke", "0123456789ab"),

@@ -33,6 +33,9 @@ def test_a_healthy_service(examine):
     assert code == 0
     assert found["service"]["status"] == "ok"
     assert found["backbones"]["seen"] == "minilm-l6 (ready)"
+    assert found["backbone minilm-l6"]["seen"] == "runs on cpu: there is no GPU"
+    assert found["extra timm"]["name"]
+    assert found["embedding cache"]["seen"].startswith("none in ")
     assert "GRAFT_SECRET" in found["variables"]["seen"]
 
 
@@ -89,3 +92,22 @@ def test_a_missing_extra_is_named(monkeypatch):
     found = checks.installed("fit")
     assert found.status == "warn"
     assert "missing: no-such-package" in found.seen
+
+
+def test_a_backbone_that_could_not_be_hosted_is_a_warning_with_the_reason(examine, fake, messages):
+    failed = messages["eye"] | {"state": "failed", "provider": None, "error": messages["problem"]}
+    fake.refusals = [httpx.Response(200, json={"ready": True}), httpx.Response(200, json=messages["page"](failed))]
+    code, found = examine()
+    assert (code, found["backbone eye"]["status"], found["backbones"]["status"]) == (0, "warn", "warn")
+    assert found["backbone eye"]["seen"] == messages["problem"]["detail"]
+
+
+def test_the_cache_has_a_size(tmp_path):
+    (tmp_path / "cache/embeddings").mkdir(parents=True)
+    (tmp_path / "cache/embeddings/1.npy").write_bytes(bytes(3 * 2**20))
+    assert checks.cache(tmp_path).seen.startswith("3.0 MiB in ")
+
+
+def test_a_missing_timm_says_what_it_is_for(monkeypatch):
+    monkeypatch.setitem(checks.EXTRAS, "timm", ("no-such-package",))
+    assert "VGG16" in checks.installed("timm").remedy

@@ -1,0 +1,168 @@
+"""``graft predict`` on images and sounds: files given by name, or all of those in a folder."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from graft._answers import Prediction
+from graft._client import Client
+from graft._download import whole_file
+from graft._errors import ApiError, Busy
+from graft._folder import packing
+from graft._media import HEAD_BYTES, Medium, medium_of
+from graft._types import Problem
+from graft.cli.rows import FORMATS, OTHER_NAMES, Row, RowsUnusable, format_of, sink
+from graft.cli.screen import Screen, counted, table
+
+_INPUT = re.compile(r"/inputs/(\d+)")
+BATCH = 32
+"""Files in one call: enough to be quick, few enough for the bar to move."""
+ENDINGS = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "wav", "flac", "ogg", "oga", "mp3"})
+"""Names that mean an image or a sound even where there is no such file."""
+WRITES = ("csv", "tsv", "jsonl")
+"""What the answers can be written in."""
+
+
+def media_in(words: Sequence[str]) -> list[Path] | None:
+    """The images and sounds that are meant by some words; None where they mean something else.
+
+    Raises:
+        typer.BadParameter: One is not there, is neither, or lies among words that are no files.
+    """
+    found = {word: _media_of(word) for word in words}
+    if not any(found.values()):
+        return None
+    other = next((word for word, files in found.items() if not files), None)
+    if other is not None:
+        raise typer.BadParameter(
+            f"{other[:80]!r} is neither an image nor a sound, and other inputs are. Predict it by itself.",
+            param_hint="INPUTS",
+        )
+    return list(chain.from_iterable(files for word in words if (files := found[word])))
+
+
+def _media_of(word: str) -> list[Path]:
+    """The files that a word means; none where it means no image and no sound."""
+    path = Path(word)
+    if existing_folder(word):
+        with suppress(ValueError):  # empty
+            return [file for _, file in packing(path).files if _medium(file)]
+        return []
+    ending = path.suffix.lower().removeprefix(".")
+    if existing_file(word):
+        return [path] if ending not in {*FORMATS, *OTHER_NAMES} and _medium(path) else []
+    if ending in ENDINGS and " " not in word:
+        raise typer.BadParameter(f"There is no file {word!r}.", param_hint="INPUTS")
+    return []
+
+
+def existing_file(word: str) -> bool:
+    """Whether there is a file of that name; a text that is too long for a name is none."""
+    with suppress(OSError, ValueError):
+        return Path(word).is_file()
+    return False
+
+
+def existing_folder(word: str) -> bool:
+    """Whether there is a folder of that name."""
+    with suppress(OSError, ValueError):
+        return Path(word).is_dir()
+    return False
+
+
+def _medium(path: Path) -> Medium | None:
+    with path.open("rb") as file:
+        return medium_of(file.read(HEAD_BYTES))
+
+
+def predict_media(
+    screen: Screen, client: Client, ref: str, files: Sequence[Path], out: Path | None, **options: Any
+) -> None:
+    """Answer images or sounds as a table, or into a file of rows.
+
+    Raises:
+        RowsUnusable: The name of the file to write is not one for rows.
+    """
+    write_as = None if out is None else _format(out)
+    top_k = options.pop("top_k") or (3 if out is None else 1)
+    answers: list[Prediction] = []
+    with screen.progress(count=True) as progress:
+        bar = progress.add_task("predicting", total=len(files))
+        for batch in _batches(files):
+            with _naming(batch):
+                answers += client.predict(answers[0].adapter if answers else ref, batch, top_k=top_k, **options)
+            progress.update(bar, completed=len(answers))
+    if out is None or write_as is None:
+        _show(screen, files, answers)
+        return
+    with whole_file(out) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+        rows = sink(text, write_as)
+        for path, answer in zip(files, answers, strict=True):
+            rows.write(_row(path, answer, top_k))
+    value = {"rows": len(files), "adapter": answers[0].adapter, "path": str(out)}
+    screen.result(value, f"Wrote {counted(len(files), 'row')} to {out}, answered by {answers[0].adapter}.")
+
+
+@contextmanager
+def _naming(batch: Sequence[Path]) -> Iterator[None]:
+    """Let a refusal's problems name the files instead of their places in the call."""
+    try:
+        yield
+    except ApiError as error:
+        if not error.problems or isinstance(error, Busy):
+            raise
+        problems = tuple(_named(problem, batch) for problem in error.problems)
+        raise type(error)(error.status, replace(error.details, problems=problems)) from error
+
+
+def _named(problem: Problem, batch: Sequence[Path]) -> Problem:
+    match = _INPUT.match(problem.pointer or "")
+    if match is None or int(match[1]) >= len(batch):
+        return problem
+    file = str(batch[int(match[1])])
+    return replace(problem, pointer=file, raw={**problem.raw, "file": file})
+
+
+def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    return (files[start : start + BATCH] for start in range(0, len(files), BATCH))
+
+
+def _format(out: Path) -> str:
+    found = format_of(out)
+    if found not in WRITES:
+        raise RowsUnusable(f"Answers to files are written as {', '.join(WRITES)}; name a file to write so.")
+    return found
+
+
+def _row(path: Path, answer: Prediction, top_k: int) -> Row:
+    """A file with its answer, in the columns that rows of files get."""
+    row: Row = {"file": str(path)}
+    if answer.value is not None:
+        row["value"] = answer.value
+    for place in range(top_k if answer.value is None else 0):
+        behind = f"_{place + 1}" if place else ""
+        label, share = answer.top[place] if place < len(answer.top) else (None, None)
+        row |= {f"label{behind}": label, f"probability{behind}": share}
+    return row | {"truncated": answer.truncated, "adapter": answer.adapter}
+
+
+def _show(screen: Screen, files: Sequence[Path], answers: Sequence[Prediction]) -> None:
+    if answers[0].value is not None:
+        view = table(("file", "value"), zip(files, (answer.value for answer in answers), strict=True))
+    else:
+        rows = (
+            (file, answer.label, answer.probability, ", ".join(f"{name} {share:.3f}" for name, share in answer.top[1:]))
+            for file, answer in zip(files, answers, strict=True)
+        )
+        view = table(("file", "label", "probability", "then"), rows)
+    view.columns[0].no_wrap = False
+    pairs = zip(files, answers, strict=True)
+    value = [{"file": str(file), "adapter": answer.adapter, **answer.raw} for file, answer in pairs]
+    screen.result(value, view, f"\nAnswered by {answers[0].adapter}.")
