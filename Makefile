@@ -6,10 +6,10 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-serving bench-tables bench-start serve demo docs bento clean
+.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-serving bench-tables bench-media bench-serving-images bench-start serve demo docs bento clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Graft needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11."; exit 2; }
@@ -44,7 +44,7 @@ serve: setup  ## Serve on http://127.0.0.1:3000 until Ctrl-C
 demo: setup  ## Upload, adapt, predict: the main job, start to end
 	@$(BIN)/python examples/demo.py
 
-bench: bench-banking77 bench-tables bench-serving bench-start  ## All benchmarks (needs BENCH_DATA)
+bench: bench-banking77 bench-tables bench-media bench-serving bench-serving-images bench-start  ## All benchmarks (needs BENCH_DATA)
 
 bench-banking77: setup  ## Accuracy, log loss and seconds on Banking77 over HTTP (needs BENCH_DATA)
 	$(BIN)/python -m benchmarks.banking77
@@ -54,6 +54,12 @@ bench-serving: setup  ## Rate, latency, memory beside ONNX Runtime, FastAPI, Lit
 
 bench-tables: setup  ## Quality beside scikit-learn, and speed, on tables over HTTP (needs BENCH_DATA)
 	$(BIN)/python -m benchmarks.tables
+
+bench-media: setup  ## Accuracy on images and sounds over HTTP, and what ranking costs (needs BENCH_DATA)
+	$(BIN)/python -m benchmarks.media
+
+bench-serving-images: setup  ## Rate of served images beside ONNX Runtime and FastAPI (needs BENCH_DATA)
+	$(BIN)/python -m benchmarks.serving_images
 
 bench-start: setup  ## Seconds to ready and memory of the HTTP process
 	$(BIN)/python -m benchmarks.start

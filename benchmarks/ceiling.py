@@ -49,16 +49,17 @@ class Ceiling:
     others: float
 
 
-def measure(folder: Path, texts: Path, processes: int, group: int) -> Ceiling:
+def measure(folder: Path, texts: Path, processes: int, group: int, module: str = "benchmarks.ceiling") -> Ceiling:
     """Run the whole set once in processes of their own, which begin together.
 
     Args:
         folder: Of the hosted backbone.
-        texts: JSON list of texts.
+        texts: JSON list of texts, or what else the module takes.
         processes: How many; each takes every so manieth group.
         group: Texts a run.
+        module: What each process runs.
     """
-    command = [sys.executable, "-m", "benchmarks.ceiling", str(folder), str(texts), "--group", str(group)]
+    command = [sys.executable, "-m", module, str(folder), str(texts), "--group", str(group)]
     children = [
         subprocess.Popen(
             [*command, "--part", str(part), "--parts", str(processes)],

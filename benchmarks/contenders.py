@@ -1,6 +1,6 @@
 """What stands side by side: this service, and peers that compute the same behind other servers.
 
-Every one of them takes ``{"inputs": [text]}`` and answers ``{"predictions": [{"label": ...}]}``.
+Every one of them takes ``{"inputs": [text or image]}`` and answers ``{"predictions": [{"label": ...}]}``.
 """
 
 import os
@@ -39,10 +39,10 @@ class Contender:
     path: str
     pid: int
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Its answers, one call a text."""
+    def predict(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        """Its answers, one call an input."""
         with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as http:
-            answers = [http.post(self.path, json={"inputs": [text]}).raise_for_status().json() for text in texts]
+            answers = [http.post(self.path, json={"inputs": [one]}).raise_for_status().json() for one in inputs]
         return [answer["predictions"][0] for answer in answers]
 
 
@@ -60,12 +60,20 @@ def graft(service: Service, ref: str) -> Contender:
 
 
 @contextmanager
-def fastapi(files: Files, *, name: str, processes: int, threads: int) -> Iterator[Contender]:
-    """FastAPI that batches nothing, under uvicorn."""
+def fastapi(
+    files: Files,
+    *,
+    name: str,
+    processes: int,
+    threads: int,
+    app: str = "benchmarks.peers.fastapi_ort:app",
+    probe: Any = "ready?",
+) -> Iterator[Contender]:
+    """FastAPI that batches nothing, under uvicorn; it is ready when it answers `probe`."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.fastapi_ort:app", "--workers", str(processes)]
+    command = [sys.executable, "-m", "uvicorn", app, "--workers", str(processes)]
     command += ["--port", str(port), "--no-access-log", "--log-level", "warning"]
-    with _peer(command, _environment(files, threads), name, port) as contender:
+    with _peer(command, _environment(files, threads), name, port, probe) as contender:
         yield contender
 
 
@@ -101,19 +109,21 @@ def _environment(files: Files, threads: int) -> dict[str, str]:
 
 
 @contextmanager
-def _peer(command: Sequence[str], env: Mapping[str, str], name: str, port: int) -> Iterator[Contender]:
+def _peer(
+    command: Sequence[str], env: Mapping[str, str], name: str, port: int, probe: Any = "ready?"
+) -> Iterator[Contender]:
     log = BENCH / f"{name.replace(' ', '')}.log"
     with launched(command, env, log) as child:
         contender = Contender(name, f"http://127.0.0.1:{port}", "/predict", child.pid)
-        _wait(contender, child, log)
+        _wait(contender, child, log, probe)
         yield contender
 
 
-def _wait(contender: Contender, child: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(contender: Contender, child: subprocess.Popen[bytes], log: Path, probe: Any) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         try:
-            contender.predict(["ready?"])
+            contender.predict([probe])
         except httpx.HTTPError:
             if child.poll() is not None:
                 break

@@ -98,10 +98,14 @@ def measure(contender: Contender, calls: Path, *, clients: int, seconds: float, 
 
 def alone(contender: Contender, others: Iterable[Contender]) -> ExitStack:
     """All others stopped, for as long as the block lasts."""
+    return none_of(other for other in others if other.pid != contender.pid)
+
+
+def none_of(contenders: Iterable[Contender]) -> ExitStack:
+    """All of them stopped, for as long as the block lasts."""
     stack = ExitStack()
-    for other in others:
-        if other.pid != contender.pid:
-            stack.enter_context(paused(other.pid))
+    for one in contenders:
+        stack.enter_context(paused(one.pid))
     return stack
 
 

@@ -39,12 +39,14 @@ class Service:
         client: Calls it.
         pid: Its first process; the others are below it.
         backbones: Folder of its exported backbones.
+        live_s: From the start of its first process to the first answer of /livez.
         ready_s: From the start of its first process to the first 200 of /readyz.
     """
 
     client: Client
     pid: int
     backbones: Path
+    live_s: float
     ready_s: float
 
 
@@ -59,12 +61,15 @@ def fresh_home(root: Path = BENCH) -> Iterator[Path]:
 
 
 @contextmanager
-def serving(home: Path, *, threads: int | None = None, log: Path = LOG) -> Iterator[Service]:
+def serving(
+    home: Path, *, threads: int | None = None, settings: Mapping[str, str] | None = None, log: Path = LOG
+) -> Iterator[Service]:
     """Start the service, wait until it is ready, and stop it whatever happens.
 
     Args:
         home: Folder of its state.
         threads: Lanes of a backbone in an HTTP process, and threads of a fit; without, what the service chooses.
+        settings: `GRAFT_*` variables of its own.
         log: Where its output goes.
 
     Raises:
@@ -74,9 +79,10 @@ def serving(home: Path, *, threads: int | None = None, log: Path = LOG) -> Itera
     command = [sys.executable, "-m", "graft.cli", "serve", "--port", str(port), "--home", str(home)]
     names = () if threads is None else ("GRAFT_ENCODER_LANES", "GRAFT_FIT_THREADS")
     started = time.perf_counter()
-    with launched(command, dict.fromkeys(names, str(threads)), log) as child, Client(url) as client:
-        wait_ready(client, child, log)
-        yield Service(client, child.pid, home / "backbones", time.perf_counter() - started)
+    env = dict.fromkeys(names, str(threads)) | dict(settings or {})
+    with launched(command, env, log) as child, Client(url) as client:
+        live_s = wait_ready(client, child, log) - started
+        yield Service(client, child.pid, home / "backbones", live_s, time.perf_counter() - started)
 
 
 @contextmanager
@@ -106,13 +112,20 @@ def launched(command: Sequence[str], env: Mapping[str, str], log: Path) -> Itera
             stop(child)
 
 
-def wait_ready(client: Client, child: subprocess.Popen[bytes], log: Path, wait_s: float = START_S) -> None:
-    """Return once /readyz answers 200. Raises SystemExit when the service ends or takes longer than `wait_s`."""
+def wait_ready(client: Client, child: subprocess.Popen[bytes], log: Path, wait_s: float = START_S) -> float:
+    """Return once /readyz answers 200: when it answered first, by `time.perf_counter`.
+
+    Raises:
+        SystemExit: The service ends, or takes longer than `wait_s`.
+    """
     deadline = time.monotonic() + wait_s
+    live: float | None = None
     while time.monotonic() < deadline:
         with suppress(GraftError):
-            if client.readiness().ready:
-                return
+            readiness = client.readiness()
+            live = live or time.perf_counter()
+            if readiness.ready:
+                return live
         if child.poll() is not None:
             raise SystemExit(f"The service ended with exit code {child.returncode} before it was ready. See {log}.")
         time.sleep(POLL_S)

@@ -2,18 +2,22 @@
 
 import asyncio
 import csv
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import zipfile
+from collections import Counter
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn import calibration, metrics
 
 from adapters.heads import read_tables
@@ -23,6 +27,8 @@ from benchmarks import (
     closed_loop,
     contenders,
     load,
+    media,
+    media_data,
     processes,
     published,
     record,
@@ -513,3 +519,45 @@ def test_tables_are_without_what_tells_the_target(bench_data):
     assert machines.target.count(machines.positive) == 339
     assert (len(credit.rows), credit.target.count("bad")) == (1000, 300)
     assert diabetes.regression
+
+
+def some_media():
+    files = [(bytes([number]), "ab"[number % 2]) for number in range(20)]
+    return media_data.Media("some", "image", ".png", files, files)
+
+
+def test_a_draw_has_as_many_files_of_each_class_and_follows_its_seed():
+    drawn = some_media().draw(3, seed=1)
+    assert sorted(label for _, label in drawn) == ["a"] * 3 + ["b"] * 3
+    assert len({data for data, _ in drawn}) == 6
+    assert drawn == some_media().draw(3, seed=1)
+    assert drawn != some_media().draw(3, seed=2)
+
+
+def test_an_image_folder_has_one_folder_a_class():
+    with zipfile.ZipFile(io.BytesIO(media_data.image_folder(some_media().train[:3], ".png"))) as archive:
+        assert archive.namelist() == ["a/00000.png", "b/00001.png", "a/00002.png"]
+        assert archive.read("b/00001.png") == b"\x01"
+
+
+def test_digits_are_fitted_or_judged_and_never_both():
+    drawn = media_data.digits(seed=3, shots=2)
+    assert Counter(label for _, label in drawn.train) == dict.fromkeys("0123456789", 2)
+    assert len(drawn.train) + len(drawn.test) == 1797
+
+
+def test_a_small_picture_is_enlarged():
+    image = Image.open(io.BytesIO(media_data.jpegs(media_data.digits(seed=0), 128, 2)[0]))
+    assert (image.format, image.size, image.mode) == ("JPEG", (128, 128), "RGB")
+
+
+def test_accuracy_of_media_is_the_mean_over_draws():
+    draws = [media.Draw("cifar10", media.SCATTER, 10, seed, 0.30 + 0.1 * seed, 1.0, None, {}) for seed in range(2)]
+    (aim,) = media.targets(draws, media.Ranked(2.5, 2.0, {}))[:1]
+    assert (aim.seen, aim.limit, aim.reached) == (pytest.approx(0.35), 0.36, False)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(2.39, True), (2.41, False)])
+def test_ranking_is_held_to_what_embedding_takes(seconds, kept):
+    (aim,) = media.targets([], media.Ranked(seconds, 2.0, {}))
+    assert aim.reached is kept

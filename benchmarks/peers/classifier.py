@@ -26,8 +26,8 @@ class Classifier:
     def __init__(self, backbone: Path, head: Path, threads: int) -> None:
         self._tokenizer = Tokenizer.from_file(str(backbone / "tokenizer.json"))
         self._tokenizer.enable_padding()
-        self._backbone = _session(backbone / "pooled.onnx", threads)
-        self._head = _session(head, 1)
+        self._backbone = open_session(backbone / "pooled.onnx", threads)
+        self._head = open_session(head, 1)
         self._classes: list[str] = json.loads(self._head.get_modelmeta().custom_metadata_map["classes"])
 
     @classmethod
@@ -50,7 +50,8 @@ class Classifier:
         return {"label": top[0][0], "probability": top[0][1], "top": top}
 
 
-def _session(path: Path, threads: int) -> ort.InferenceSession:
+def open_session(path: Path, threads: int) -> ort.InferenceSession:
+    """A session on the CPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

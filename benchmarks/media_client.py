@@ -1,0 +1,93 @@
+"""The calls of the media benchmark, made as any caller of the HTTP interface would make them."""
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from benchmarks.media_data import Labelled, Media, image_folder
+
+CALL = 64
+"""Files a prediction call."""
+WAIT_S = 60
+JOB_S = 600.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A published version: its reference, and seconds by stage."""
+
+    ref: str
+    seconds: dict[str, float]
+
+
+class MediaClient:
+    """A service, seen by a caller with images or sounds."""
+
+    def __init__(self, base_url: str) -> None:
+        self._http = httpx.Client(base_url=base_url, trust_env=False, timeout=WAIT_S + 30)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def host(self, body: Mapping[str, Any]) -> None:
+        """Host a backbone and wait until it answers."""
+        self._finished(self._json(self._http.post(f"/v1/backbones?wait={WAIT_S}", json=body)))
+        deadline = time.monotonic() + WAIT_S
+        while self._json(self._http.get(f"/v1/backbones/{body['id']}"))["state"] != "ready":
+            if time.monotonic() > deadline:
+                raise SystemExit(f"Backbone {body['id']} did not become ready.")
+            time.sleep(0.05)
+
+    def upload(self, media: Media, items: Sequence[Labelled]) -> str:
+        """Upload labelled files; the dataset's id."""
+        files = {"file": (f"{media.name}.zip", image_folder(items, media.suffix), "application/zip")}
+        return str(self._json(self._http.post("/v1/datasets", files=files))["id"])
+
+    def fit(self, media: Media, items: Sequence[Labelled], backbone: str, method: str = "logistic") -> Fitted:
+        """Upload and fit."""
+        body = {
+            "name": f"{media.name}-{backbone}",
+            "dataset": self.upload(media, items),
+            "backbone": backbone,
+            "method": method,
+            "promote": "always",
+        }
+        job = self._json(self._http.post("/v1/adapters", json=body))
+        done = self._finished(job)
+        return Fitted(f"{body['name']}:{done['version']}", done["seconds"])
+
+    def predict(self, ref: str, media: Media, files: Sequence[bytes]) -> list[dict[str, Any]]:
+        """One answer a file."""
+        answers: list[dict[str, Any]] = []
+        for start in range(0, len(files), CALL):
+            inputs = [{media.field: base64.b64encode(data).decode()} for data in files[start : start + CALL]]
+            body = {"inputs": inputs, "top_k": 1_000}
+            answers += self._json(self._http.post(f"/v1/adapters/{ref}/predict", json=body))["predictions"]
+        return answers
+
+    def rank(self, dataset: str, backbones: Sequence[str]) -> tuple[dict[str, Any], float]:
+        """The table of backbones for a dataset, and the seconds that its job ran."""
+        body = {"dataset": dataset, "backbones": list(backbones)}
+        job = self._finished(self._json(self._http.post("/v1/backbones:rank", json=body)))
+        return job["result"], job["finished_at"] - job["started_at"]
+
+    def _finished(self, job: dict[str, Any]) -> dict[str, Any]:
+        deadline = time.monotonic() + JOB_S
+        while job["state"] not in {"succeeded", "failed", "cancelled"} and time.monotonic() < deadline:
+            time.sleep(0.05)
+            job = self._json(self._http.get(f"/v1/jobs/{job['id']}"))
+        if job["state"] != "succeeded":
+            raise SystemExit(f"Job {job['id']} is {job['state']}: {job.get('error')}")
+        return job
+
+    @staticmethod
+    def _json(answer: httpx.Response) -> dict[str, Any]:
+        if answer.is_error:
+            raise SystemExit(f"The service answered {answer.status_code}: {answer.text[:2000]}")
+        body: dict[str, Any] = answer.json()
+        return body
