@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from adapters.errors import Cancelled, DatasetTooSmall, DeadlineExceeded, FitStopped, RequirementMissing
-from models.errors import BackboneUnknown, GraftError, InputError, InternalError, WrongInput
+from models.errors import BackboneUnknown, GraftError, InputError, InternalError, SourceRefused, WrongInput
 
 
 class UploadTooLarge(InputError):
@@ -156,6 +156,7 @@ STATUS: dict[type[GraftError], HTTPStatus] = {
     InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
     BackboneUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
+    SourceRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     WrongInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     DatasetTooSmall: HTTPStatus.UNPROCESSABLE_ENTITY,
     RequirementMissing: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -31,6 +31,17 @@ def _words(value: object) -> object:
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
+
+def _absolute(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Folders that mean the same wherever the service is started."""
+    for folder in folders:
+        if not folder.is_absolute():
+            raise ValueError(f"{str(folder)!r} is not absolute; write each folder from the root, as in /srv/weights")
+    return folders
+
+
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_words), AfterValidator(_absolute)]
+
 MIN_SECRET_CHARS = 32
 
 
@@ -69,8 +80,12 @@ class Settings(BaseSettings):
     """Folder of all state: database, blobs, exported backbones. Made when missing; must be on a local disk."""
     workers: int = Field(1, ge=0, le=1)
     """Worker processes started and supervised beside the HTTP process; 0 where workers run elsewhere."""
-    backbones: Words = Field(("minilm-l6",), min_length=1)
-    """Backbones of the catalogue that are hosted from the start; the first is the default of a fit."""
+    backbones: Words = Field(("minilm-l6", "scatter-2d", "logmel-stats"), min_length=1)
+    """Backbones of the catalogue that everybody has from the start; the first trained one of a modality is default."""
+    backbone_folders: Folders = ()
+    """Absolute folders under which weights and word vectors may lie that callers host; none when left out."""
+    max_backbone_bytes: int = Field(2**31 - 1, gt=0, lt=2**31)
+    """Largest uploaded ONNX file of a backbone, in bytes; ONNX itself ends at 2 GiB."""
     allowed_hosts: Words = ("127.0.0.1", "localhost", "::1")
     """Host names that requests and pages may name (Host and Origin headers) as long as there is no key."""
     bootstrap_key: Secret | None = None
@@ -91,6 +106,10 @@ class Settings(BaseSettings):
     """Most columns in an uploaded file."""
     max_cell_chars: int = Field(20_000, gt=0)
     """Longest text, in an upload or in a prediction, in characters."""
+    max_image_pixels: int = Field(100_000_000, gt=0)
+    """Largest image, in an upload or in a prediction, in pixels."""
+    max_sound_s: float = Field(3_600.0, gt=0, allow_inf_nan=False)
+    """Longest sound, in an upload or in a prediction, in seconds."""
     max_classes: int = Field(2_000, gt=1)
     """Most classes of one dataset."""
     max_body_bytes: int = Field(16 * 2**20, gt=0)
@@ -105,6 +124,10 @@ class Settings(BaseSettings):
     """Longest that a fit may be asked to take, in seconds."""
     fit_memory_bytes: int = Field(8 * 2**30, gt=2**29)
     """Resident memory at which a fit is ended, in bytes."""
+    cache_bytes: int = Field(2 * 2**30, ge=0)
+    """Disk for embeddings that fits and predictions need not make again, in bytes; 0 keeps none."""
+    gpu_memory_bytes: int = Field(0, ge=0)
+    """Memory of a GPU that one session of a backbone may take, in bytes; 0 sets no cap."""
     heads_bytes: int = Field(2**30, gt=0)
     """Memory for heads held ready, in bytes, once for all HTTP processes; when half of it is full, heads that are no
     longer asked for are forgotten."""

@@ -14,10 +14,13 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from models.session import cuda_devices
+from models.warm import Limits
 from service.database.engine import migrate, open_engine
 from service.jobs import queue
 from service.metrics import Meters, forget_the_dead
-from service.routes import adapters, backbones, datasets, guard, health, jobs, keys, metrics, predict
+from service.registry.backbones import digests, everyones
+from service.registry.events import Event
+from service.routes import adapters, backbones, datasets, embeddings, guard, health, jobs, keys, metrics, predict
 from service.routes.ahead import Ahead
 from service.routes.guard import Guard
 from service.routes.in_time import InTime
@@ -30,6 +33,7 @@ from service.serving.graphs import Graphs
 from service.serving.heads import HeadTable
 from service.serving.keyring import Keyring
 from service.serving.prediction import Predictor
+from service.serving.recall import Recall
 from service.settings import Settings
 from service.store.blobs import Blobs
 
@@ -49,8 +53,9 @@ def create_api() -> FastAPI:
     """The application: routes, errors, OpenAPI document and its page (from files beside it, not from the network)."""
     api = FastAPIOffline(title="Graft", version=VERSION, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
     api.router.routes.insert(0, predict.route)
-    for module in (health, metrics, backbones, datasets, adapters, jobs, keys):
+    for module in (health, metrics, backbones, embeddings, datasets, adapters, jobs, keys):
         api.include_router(module.router)
+    api.include_router(backbones.ranking)
     guard.install(api)
 
     def openapi() -> dict[str, Any]:
@@ -77,16 +82,26 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     blobs = Blobs(home, min_free_bytes=settings.min_free_bytes)
     heads = HeadTable(home / "serving", settings.heads_bytes, min_free_bytes=settings.min_free_bytes)
     meters = Meters(CollectorRegistry())
+    recall = Recall(home / "cache", settings.cache_bytes, min_free_bytes=settings.min_free_bytes)
     hosted = Backbones(
         settings.backbones,
         settings.backbones_dir,
         lanes=1 if cuda_devices() else settings.lanes,  # one GPU runs one batch at a time anyway
         max_waiting=settings.max_waiting,
+        limits=Limits(settings.gpu_memory_bytes, settings.max_image_pixels, settings.max_sound_s),
         watcher=meters,
+        owned=lambda: everyones(engine),
+        needed=lambda: digests(engine),
+        recall=recall,
     )
     graphs = Graphs()
     keyring = Keyring.open(engine, settings)
-    directory = Directory(engine, blobs, heads, graphs, on_event=keyring.notice)
+
+    def notice(event: Event) -> None:
+        keyring.notice(event)
+        hosted.notice(event)
+
+    directory = Directory(engine, blobs, heads, graphs, on_event=notice)
     directory.start()
     keyring.refresh()  # what changed before the directory began to follow
     submitter = queue.Submitter(settings.queue_url)
@@ -98,6 +113,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     forget_the_dead(settings.metrics_dir)
     tasks = [
         asyncio.create_task(hosted.prepare()),
+        asyncio.create_task(hosted.follow()),
         asyncio.create_task(directory.follow()),
         asyncio.create_task(_tell(meters, level)),
     ]
@@ -108,6 +124,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         hosted.close()
+        recall.close()
         heads.close()
         submitter.close()
         engine.dispose()

@@ -44,7 +44,7 @@ jobs.begin(engine, job.id, 2.0)
 facts = {"modality": "text", "task": "classification"}
 outcome = Fitting(blobs, settings.backbones_dir, 1, time.monotonic).run(
     Order("job_1", "ds_1", "s" * 64, blob.digest, facts, "fake", "truncate", **options), lambda stage, share: None)
-Adapting(engine, settings.home, None, time.time).publish(job.id, asdict(outcome))
+Adapting(engine, settings.home, None).keep(job, asdict(outcome), 3.0)
 """
 
 PREDICT = """

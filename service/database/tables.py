@@ -8,6 +8,7 @@ aliases       movable names of versions
 events        append-only: what serving processes follow
 requests      Idempotency-Keys and the resource each one made
 workers       heartbeats
+backbones     what tenants host beside the operator's; where hosting stands is told by its job
 keys          who may call: a keyed hash of each key, never the key
 """
 
@@ -62,6 +63,7 @@ jobs = Table(
     Column("attempts", Integer, nullable=False),
     Column("version", Integer),
     Column("error", JSON),
+    Column("result", JSON, comment="what it found, where that is no version"),
     Column("seconds", JSON, nullable=False, comment="per stage"),
     Column("cancel_at", Float, comment="when somebody asked to stop it"),
     Column("created_at", Float, nullable=False),
@@ -136,6 +138,18 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("stopped_at", Float),
+)
+
+backbones = Table(
+    "backbones",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("entry", JSON, nullable=False, comment="source and options, as they were asked for"),
+    Column("blobs", JSON, nullable=False, comment="digests of what was uploaded for it"),
+    Column("job", String(40), nullable=False, comment="the job that hosts it"),
+    Column("card", JSON, comment="once it is hosted"),
+    Column("created_at", Float, nullable=False),
 )
 
 keys = Table(

@@ -2,8 +2,9 @@
 
 Commands come as JSON lines on standard input, answers go as JSON lines on standard output:
 
-    {"do": "host", "backbone": "minilm-l6"}  ->  {"stage": ..., "progress": ...}*  {"done": {...}}
-    {"do": "fit", "order": {...}}            ->  {"stage": ..., "progress": ...}*  {"done": {...}} or {"failed": {...}}
+    {"do": "host", "entry": {...}, "pointer": true}  ->  {"stage": ..., "progress": ...}*  {"done": {...}}
+    {"do": "fit", "order": {...}}                    ->  the same, or {"failed": {...}}
+    {"do": "rank", "order": {...}}                   ->  the same
 
 Run by `service/jobs/fitter.py` as ``python -m service.jobs.child``.
 """
@@ -14,16 +15,20 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
-from models.catalog import entry
+from models.catalog import Entry
 from models.errors import GraftError, InternalError
 from models.hosted import host
+from models.warm import Limits
 from service.errors import problem
 from service.jobs.fit import Fitting, OnStage, Order
+from service.jobs.rank import RankOrder
 from service.processes import configure_logging, end_with_parent
 from service.settings import Settings
 from service.store.blobs import Blobs
+from service.store.embeddings import EmbeddingCache
 
 _logger = logging.getLogger("service.jobs.child")  # run with -m, its __name__ is __main__
 
@@ -35,13 +40,30 @@ def _answers() -> IO[str]:
     return answers
 
 
-def _command(command: dict[str, Any], fitting: Fitting, settings: Settings, on_stage: OnStage) -> dict[str, Any]:
+def obey(command: dict[str, Any], fitting: Fitting, folder: Path, on_stage: OnStage) -> dict[str, Any]:
+    """Do what a command says.
+
+    Args:
+        command: See above.
+        fitting: What fits and ranks.
+        folder: Of hosted backbones.
+        on_stage: Called with each stage and share.
+
+    Returns:
+        The answer, plain JSON values.
+
+    Raises:
+        GraftError: It cannot be done.
+    """
     if command["do"] == "warm":
         fitting.warm()
         return {}
     if command["do"] == "host":
-        card = host(entry(command["backbone"]), settings.backbones_dir, on_stage)
+        card = host(Entry.from_dict(command["entry"]), folder, on_stage, pointer=command["pointer"])
+        os.utime(folder / card.digest)  # it is wanted again: a sweep must not take it for left over
         return {"card": asdict(card), "torch": "torch" in sys.modules}
+    if command["do"] == "rank":
+        return fitting.rank(RankOrder(**command["order"]), on_stage)
     return asdict(fitting.run(Order(**command["order"]), on_stage))
 
 
@@ -49,7 +71,7 @@ def failure(error: Exception) -> dict[str, Any]:
     """An error as the problem object that the job shows; what is ours is logged and withheld."""
     if isinstance(error, GraftError) and not isinstance(error, InternalError):
         return problem(error, "")
-    _logger.error("fit failed", exc_info=error)
+    _logger.error("a command failed", exc_info=error)
     return problem(error if isinstance(error, GraftError) else InternalError(str(error)), "")
 
 
@@ -59,17 +81,21 @@ def main() -> None:
     settings = Settings.from_environment()
     configure_logging(settings.log_level)
     end_with_parent()
-    fitting = Fitting(
-        Blobs(settings.home.resolve()), settings.backbones_dir, settings.threads_for_fitting, time.monotonic
-    )
+    home = settings.home.resolve()
+    cache = EmbeddingCache(home / "cache", settings.cache_bytes, min_free_bytes=settings.min_free_bytes)
+    limits = Limits(settings.gpu_memory_bytes, settings.max_image_pixels, settings.max_sound_s)
+    fitting = Fitting(Blobs(home), settings.backbones_dir, settings.threads_for_fitting, time.monotonic, cache, limits)
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
 
     for line in sys.stdin:
         try:
-            done = _command(
-                json.loads(line), fitting, settings, lambda stage, share: say({"stage": stage, "progress": share})
+            done = obey(
+                json.loads(line),
+                fitting,
+                settings.backbones_dir,
+                lambda stage, share: say({"stage": stage, "progress": share}),
             )
         except Exception as error:
             say({"failed": failure(error)})

@@ -1,6 +1,6 @@
 """One fit, from a dataset's items to the files of a version. Runs in the child process; knows neither SQL nor queues.
 
-    items -> embed -> compare -> fit -> calibrate -> evaluate -> export -> verify -> blobs
+    items -> (rank ->) embed -> compare -> fit -> calibrate -> evaluate -> export -> verify -> blobs
 
 `Order` and `Outcome` cross process borders as JSON, so both hold plain values only.
 """
@@ -9,30 +9,30 @@ import importlib
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from adapters.adapt import Adaptation, adapt
-from adapters.base import Task
-from adapters.dataset import encode_labels, groups_of, groups_of_rows, groups_of_vectors, humanise
 from adapters.errors import DeadlineExceeded
 from adapters.manifest import FileEntry
 from adapters.methods import parse_method
-from models.base import Backbone
-from models.batching import embed
-from models.hosted import hosted, open_backbone
-from service.errors import NotReady
-from service.registry.items import Packed, unpack
+from models.warm import NO_LIMITS, Limits
+from service.jobs.embedding import Embedder
+from service.jobs.rank import RankOrder, rank_backbones
+from service.jobs.tapping import Tapped, bring, choose
+from service.registry.items import unpack
 from service.store.blobs import Blobs
+from service.store.embeddings import EmbeddingCache
 
 LIBRARIES = ("numpy", "torch", "onnx")
 
 OnStage = Callable[[str, float], None]
 
 WEIGHTS = {
+    "rank": 0.2,
     "embed": 0.5,
     "compare": 0.3,
     "calibrate": 0.02,
@@ -41,7 +41,7 @@ WEIGHTS = {
     "export": 0.05,
     "verify": 0.05,
 }
-"""Share of the whole that each stage takes, roughly, in their order; the progress bar is made of it."""
+"""Time that each stage takes beside the others, roughly, in their order; the progress bar is made of it."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,14 @@ class Order:
         job: The job's id.
         dataset, dataset_sha256, blob: What to fit to, and the digest of its items.
         facts: Of the dataset: `modality`, `task` and, for tables, `schema`.
-        backbone: Name of the backbone; empty where there is none.
+        backbone: Name of the backbone; empty where there is none, ``auto`` where it is chosen among `candidates`.
         long: What becomes of long texts.
         method: The method with its parameters, as JSON.
         seed: Source of all randomness.
         max_seconds: Time that the fit may take.
+        backbone_digest: Digest of the backbone; that which its name has here where empty.
+        tenant: Whose items they are.
+        candidates: Name and digest of each backbone to choose from; empty where one is named.
     """
 
     job: str
@@ -69,6 +72,9 @@ class Order:
     method: dict[str, Any]
     seed: int
     max_seconds: float
+    backbone_digest: str = ""
+    tenant: str = ""
+    candidates: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -98,14 +104,20 @@ class Outcome:
 
 
 class Fitting:
-    """Fits, one after the other, with the backbones kept open between them."""
+    """Fits and ranks, one after the other, with the backbones kept open between them."""
 
-    def __init__(self, blobs: Blobs, folder: Path, threads: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        folder: Path,
+        threads: int,
+        clock: Callable[[], float],
+        cache: EmbeddingCache | None = None,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self._blobs = blobs
-        self._folder = folder
-        self._threads = threads
         self._clock = clock
-        self._open: dict[str, Backbone] = {}
+        self._embedder = Embedder(folder, threads, clock, cache, limits)
 
     def warm(self) -> None:
         """Import what a fit needs, once."""
@@ -121,61 +133,49 @@ class Fitting:
         """
         self.warm()
         start = self._clock()
-
-        def check() -> None:
-            if self._clock() - start > order.max_seconds:
-                raise DeadlineExceeded(
-                    f"The fit was given {order.max_seconds:g} s and had not finished; "
-                    "give it more with max_seconds, choose a faster method, or send fewer rows."
-                )
-
-        report = _overall(on_stage)
+        check = self._deadline(order.max_seconds, "fit", "choose a faster method, or send fewer rows")
+        report = _overall(on_stage, ranks=len(order.candidates) > 1)
         items = unpack(self._blobs.get(order.blob), order.facts)
-        tapped = self._tap(order, items, report, check)
-        seconds = {"embed": self._clock() - start}
+        chosen = choose(order, items, self._embedder, report, check)
+        seconds = {"rank": self._clock() - start} if chosen.table else {}
+        tapped = bring(order, chosen, items, self._embedder, report, check)
+        seconds["embed"] = self._clock() - start - sum(seconds.values())
         adaptation = adapt(tapped.task, parse_method(order.method), on_stage=report, clock=self._clock)
         seconds |= adaptation.seconds
         body = {
             **adaptation.report,
             "dataset": {"id": order.dataset, "sha256": order.dataset_sha256, "items": len(tapped.task.y)},
-            "backbone": {"id": order.backbone, "digest": tapped.digest, "tap": tapped.name} if tapped.digest else None,
             **tapped.facts,
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         }
         return self._store(order, tapped, adaptation, body)
 
-    def _tap(self, order: Order, items: Packed, report: OnStage, check: Callable[[], None]) -> "_Tapped":
-        """The items at the tap that their modality has."""
-        classes, y = ((), items.targets) if items.targets is not None else encode_labels(items.labels)
-        if items.table is not None:
-            groups = groups_of_rows(items.table)
-            task = Task.of_rows(items.schema, items.table, y, classes, groups, seed=order.seed, check=check)
-            return _Tapped(task, "row", "", {})
-        if items.vectors is not None:
-            groups = groups_of_vectors(items.vectors)
-            return _Tapped(Task(items.vectors, y, classes, groups, None, order.seed, check), "vector", "", {})
-        backbone = self._backbone(order.backbone)
-        z, cut = embed(
-            backbone,
-            items.texts,
-            long=order.long,
-            on_progress=lambda share: report("embed", share),
-            check=check,
-        )
-        names, _ = embed(backbone, [humanise(name) for name in classes], check=check)
-        task = Task(z, y, classes, groups_of(items.texts), names if classes else None, order.seed, check)
-        return _Tapped(task, "pooled", backbone.card.digest, {"long": order.long, "truncated_items": int(cut.sum())})
+    def rank(self, order: RankOrder, on_stage: OnStage) -> dict[str, Any]:
+        """Compare backbones on a dataset; see `rank_backbones` for what is returned.
 
-    def _backbone(self, name: str) -> Backbone:
-        cards = hosted(self._folder)
-        if name not in cards:
-            raise NotReady(f"Backbone {name!r} is not hosted yet.")
-        digest = cards[name].digest
-        if digest not in self._open:
-            self._open[digest] = open_backbone(self._folder, digest, threads=self._threads)
-        return self._open[digest]
+        Raises:
+            InputError: The data do not allow it.
+            InternalError: A stored file is corrupt.
+        """
+        self.warm()
+        check = self._deadline(order.max_seconds, "ranking", "or name fewer backbones")
+        items = unpack(self._blobs.get(order.blob), order.facts)
+        return rank_backbones(order, items, self._embedder, lambda share: on_stage("rank", share), check)
 
-    def _store(self, order: Order, tapped: "_Tapped", adaptation: Adaptation, report: dict[str, Any]) -> Outcome:
+    def _deadline(self, max_seconds: float, what: str, remedy: str) -> Callable[[], None]:
+        """A check that raises once that much time has passed since now."""
+        start = self._clock()
+
+        def check() -> None:
+            if self._clock() - start > max_seconds:
+                raise DeadlineExceeded(
+                    f"The {what} was given {max_seconds:g} s and had not finished; "
+                    f"give it more with max_seconds, {remedy}."
+                )
+
+        return check
+
+    def _store(self, order: Order, tapped: Tapped, adaptation: Adaptation, report: dict[str, Any]) -> Outcome:
         contents = {
             "head.onnx": adaptation.onnx,
             "report.json": json.dumps(report, ensure_ascii=False, allow_nan=False).encode(),
@@ -188,7 +188,7 @@ class Fitting:
             kind=adaptation.kind,
             modality=order.facts["modality"],
             task=task.kind.value,
-            backbone=order.backbone,
+            backbone=tapped.backbone,
             backbone_digest=tapped.digest,
             tap=tapped.name,
             width=task.z.shape[1],
@@ -208,23 +208,6 @@ class Fitting:
         )
 
 
-@dataclass(frozen=True)
-class _Tapped:
-    """The items of a dataset at their tap.
-
-    Attributes:
-        task: What is learned from.
-        name: Of the tap.
-        digest: Of the backbone; empty where there is none.
-        facts: What the report says of it.
-    """
-
-    task: Task
-    name: str
-    digest: str
-    facts: dict[str, Any]
-
-
 HEADLINES = (
     *("accuracy", "accuracy_interval", "macro_f1", "log_loss", "ece", "balanced_accuracy", "roc_auc"),
     *("average_precision", "r2", "rmse", "mae"),
@@ -237,12 +220,13 @@ def _headline(report: dict[str, Any]) -> dict[str, Any]:
     return {name: report.get(name) for name in HEADLINES}
 
 
-def _overall(on_stage: OnStage) -> OnStage:
+def _overall(on_stage: OnStage, *, ranks: bool) -> OnStage:
     """Turn a stage's own share into the share of the whole."""
-    stages = list(WEIGHTS)
+    weights = {stage: weight for stage, weight in WEIGHTS.items() if ranks or stage != "rank"}
+    stages, total = list(weights), sum(weights.values())
 
     def report(stage: str, share: float) -> None:
-        before = sum(WEIGHTS[name] for name in stages[: stages.index(stage)]) if stage in WEIGHTS else 0.0
-        on_stage(stage, min(1.0, before + WEIGHTS.get(stage, 0.0) * float(np.clip(share, 0, 1))))
+        before = sum(weights[name] for name in stages[: stages.index(stage)]) if stage in weights else 0.0
+        on_stage(stage, min(1.0, (before + weights.get(stage, 0.0) * float(np.clip(share, 0, 1))) / total))
 
     return report

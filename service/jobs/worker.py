@@ -15,14 +15,20 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from sqlalchemy import Engine
+
+from models.catalog import entry
 from service.database.engine import migrate, open_engine
 from service.ids import new_id
 from service.jobs import queue
 from service.jobs.adapting import Adapting
 from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
+from service.jobs.hosting import Hosting, Hosts, sweep_hosted
+from service.jobs.ranking import Rankings
 from service.jobs.recovery import recover
+from service.jobs.work import Kind, Work
 from service.processes import configure_logging, end_with_parent
-from service.registry import jobs, references, requests, workers
+from service.registry import backbones, jobs, references, requests, workers
 from service.settings import Settings
 from service.store.blobs import Blobs
 
@@ -47,6 +53,16 @@ def _survives(work: Callable[["WorkerProcess"], None]) -> Callable[["WorkerProce
     return tried
 
 
+def kinds_of(engine: Engine, settings: Settings) -> dict[str, Kind]:
+    """What is done for each kind of job, by its name."""
+    hosts = Hosts(engine, settings.backbones_dir)
+    return {
+        "adapt": Adapting(engine, settings.home.resolve(), hosts),
+        "host": Hosting(engine),
+        "rank": Rankings(engine, hosts, settings.max_fit_s),
+    }
+
+
 class WorkerProcess:
     """Everything that the worker does, in the order of its life."""
 
@@ -56,12 +72,13 @@ class WorkerProcess:
         self._engine = open_engine(settings.database_url)
         self._blobs = Blobs(home)
         self._fitter = Fitter(settings.fit_memory_bytes)
-        self._adapting = Adapting(self._engine, home, self._fitter, time.time)
+        self._jobs = Work(self._engine, self._fitter, kinds_of(self._engine, settings), time.time)
         self._worker = workers.Worker(new_id("wk", time.time()), socket.gethostname(), os.getpid())
         self._queue = queue.Submitter(settings.queue_url)
-        self._runner = queue.Runner(settings.queue_url, self._worker.id, self._adapting.fit, self._adapting.publish)
+        self._runner = queue.Runner(settings.queue_url, self._worker.id, self._jobs.run, self._jobs.keep)
         self._stop = threading.Event()
         self._code = 0
+        self._torch = False
 
     def run(self) -> None:
         """Work until told to stop."""
@@ -84,6 +101,9 @@ class WorkerProcess:
             for name in self._settings.backbones:
                 while not self._host(name) and not self._stop.is_set():
                     self._stop.wait(HOST_RETRY_S)
+            if self._torch:  # the exports leave it in memory, and no fit needs it
+                self._fitter.kill()
+                self._fitter.warm()
             if not self._stop.is_set():
                 self._beat()  # what a dead worker held goes back into the queue before this one takes from it
                 self._runner.launch()
@@ -97,7 +117,7 @@ class WorkerProcess:
         started = time.monotonic()
         try:
             hosted = self._fitter.run(
-                {"do": "host", "backbone": name},
+                {"do": "host", "entry": entry(name).to_dict(), "pointer": True},
                 lambda stage, share: _logger.info(
                     "hosting", extra={"backbone": name, "stage": stage, "progress": round(share, 2)}
                 ),
@@ -108,9 +128,7 @@ class WorkerProcess:
                 "backbone not hosted", extra={"backbone": name, "reason": str(error), "retry_s": HOST_RETRY_S}
             )
             return False
-        if hosted["torch"]:  # an export leaves torch in memory, which no fit needs
-            self._fitter.kill()
-            self._fitter.warm()
+        self._torch = hosted["torch"]
         _logger.info("backbone hosted", extra={"backbone": name, "seconds": round(time.monotonic() - started, 2)})
         return True
 
@@ -127,14 +145,15 @@ class WorkerProcess:
         requests.forget(self._engine, now_s - self._settings.idempotency_ttl_s)
         workers.forget(self._engine, now_s - LEFTOVER_TTL_S)
         self._blobs.sweep(references.digests(self._engine), LEFTOVER_TTL_S, now_s)
+        sweep_hosted(self._settings.backbones_dir, backbones.digests(self._engine), LEFTOVER_TTL_S, now_s)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._adapting.stopping = True
+        self._jobs.stopping = True
         self._stop.set()
 
     def _leave(self) -> None:
         """Let the running job go back to the queue, without counting it as an attempt, and end at once."""
-        job = self._adapting.job
+        job = self._jobs.job
         if job is not None:
             jobs.give_back(self._engine, job)
         workers.leave(self._engine, self._worker, time.time())

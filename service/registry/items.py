@@ -1,7 +1,7 @@
 """A dataset's items as one Parquet blob, and its facts as JSON: what is stored of an upload."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,12 @@ from adapters.columns import Column, Kind, Rows, Schema
 from models.errors import Problem
 from service.uploads.items import F32, F64, Items
 
+MEDIA = ("image", "audio")
+"""Modalities whose items are files."""
+
+GROUP_BYTES = 8 * 2**20
+"""Bytes of files that are written together."""
+
 _NOT_IN_QUALITY = {"classes", "items"}
 
 
@@ -25,6 +31,7 @@ class Packed:
         labels: (n,) class names; empty for a regression.
         targets: (n,) float64; None for a classification.
         texts: (n,) texts; empty in the other modalities.
+        files: (n,) files of images or sounds, as they were sent; empty in the other modalities.
         vectors: (n, d) float32; None in the other modalities.
         table: n typed rows; None in the other modalities.
         schema: Their columns.
@@ -33,6 +40,7 @@ class Packed:
     labels: list[str] = field(default_factory=list)
     targets: F64 | None = None
     texts: list[str] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
     vectors: F32 | None = None
     table: Rows | None = None
     schema: Schema = ()
@@ -49,16 +57,16 @@ def pack(items: Items) -> bytes:
     The same items give the same bytes. Vectors are one column of d float32 as bytes; a table has one column for each
     of its own, `number_0`, ... and `category_0`, ..., in the schema's order, so that no name can clash.
 
-    Cost: 0.5 s for 100,000 vectors of 384 numbers, 0.2 s for 100,000 rows of 20 columns.
+    Images and sounds are one column `file` of the bytes that were sent, and their `name`.
+
+    Cost: 0.5 s for 100,000 vectors of 384 numbers, 0.2 s for 100,000 rows of 20 columns or for 100 MB of files.
     """
     if items.modality == "text":
         return pack_items(items.texts, items.labels, items.rows)
+    if items.modality in MEDIA:
+        return pack_files(items)
     columns = _vectors(items.vectors) if items.vectors is not None else _rows(items.table)
-    if items.targets is None:
-        columns["label"] = pa.array(items.labels, pa.string()).dictionary_encode()
-    else:
-        columns["target"] = pa.array(items.targets)
-    columns["row"] = pa.array(items.rows, pa.int64())
+    columns |= _learned(items)
     words = [name for name, column in columns.items() if pa.types.is_dictionary(column.type)]
     return _written(pa.table(columns), use_dictionary=words)
 
@@ -79,6 +87,8 @@ def unpack(data: bytes, facts: Mapping[str, Any]) -> Packed:
     regression = facts.get("task") == "regression"
     labels = [] if regression else table["label"].to_pylist()
     targets = table["target"].to_numpy() if regression else None
+    if facts["modality"] in MEDIA:
+        return Packed(labels, targets, files=table["file"].to_pylist())
     if facts["modality"] == "vector":
         return Packed(labels, targets, vectors=_unpacked_vectors(table["embedding"], facts["width"]))
     schema = tuple(Column.from_dict(column) for column in facts["schema"])
@@ -106,6 +116,8 @@ def facts_of(items: Items, size_bytes: int) -> dict[str, Any]:
     }
     if items.modality == "table":
         told["schema"] = [column.to_dict() for column in items.schema]
+    if items.media is not None:
+        told["media"] = items.media
     if items.vectors is not None:
         told["width"] = items.vectors.shape[1]
     if items.targets is not None:
@@ -124,6 +136,44 @@ def unpack_items(data: bytes) -> tuple[list[str], list[str]]:
     """Texts and labels of a packed dataset."""
     table = pq.read_table(pa.BufferReader(data), columns=["text", "label"])
     return table["text"].to_pylist(), table["label"].to_pylist()
+
+
+def pack_files(items: Items) -> bytes:
+    """Images or sounds as Parquet: `file`, `name`, what is learned, and the `row` of the upload.
+
+    Files are compressed in themselves, so they are stored as they are, and written some at a time: beside the items
+    there is no more in memory than what is returned and one group.
+    """
+    learned = pa.table(_learned(items))
+    schema = pa.schema([pa.field("file", pa.large_binary()), pa.field("name", pa.string()), *learned.schema])
+    sink = io.BytesIO()
+    words = ["label"] if items.targets is None else False
+    with pq.ParquetWriter(sink, schema, compression="none", use_dictionary=words, write_statistics=False) as writer:
+        for start, stop in _groups(items.files):
+            files = {"file": pa.array(items.files[start:stop], pa.large_binary()), "name": items.names[start:stop]}
+            rest = {name: learned[name][start:stop] for name in learned.column_names}
+            writer.write_table(pa.table({**files, **rest}, schema=schema))
+    return sink.getvalue()
+
+
+def _groups(files: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Neighbours of `GROUP_BYTES` together, or one that has more."""
+    start = size = 0
+    for at, file in enumerate(files):
+        if size and size + len(file) > GROUP_BYTES:
+            yield start, at
+            start, size = at, 0
+        size += len(file)
+    yield start, len(files)
+
+
+def _learned(items: Items) -> dict[str, pa.Array]:
+    """The label or target of each item, and its row in the upload."""
+    if items.targets is None:
+        learned = {"label": pa.array(items.labels, pa.string()).dictionary_encode()}
+    else:
+        learned = {"target": pa.array(items.targets)}
+    return learned | {"row": pa.array(items.rows, pa.int64())}
 
 
 def _written(table: pa.Table, *, use_dictionary: bool | list[str] = True) -> bytes:

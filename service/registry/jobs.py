@@ -7,9 +7,9 @@ Every change of state is one conditional UPDATE, so that a job ends once, whoeve
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Engine, Row, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, case, func, insert, select, update
 
 from service.database.engine import writing
 from service.database.tables import jobs
@@ -28,8 +28,8 @@ class Job:
     Attributes:
         id: ``job_...``.
         tenant: Who asked.
-        kind: ``adapt``.
-        adapter: Name of the adapter that it makes a version of.
+        kind: ``adapt``, ``host`` or ``rank``.
+        adapter: Name of the adapter that it makes a version of; empty where it makes none.
         request: What was asked, validated.
         state: One of `STATES`.
         stage: What it is doing, or did last.
@@ -40,6 +40,7 @@ class Job:
         seconds: Seconds a stage.
         cancel_at: When somebody asked to stop it.
         created_at, started_at, finished_at: Seconds since the epoch.
+        result: What it found, where that is no version.
     """
 
     id: str
@@ -58,6 +59,29 @@ class Job:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    result: dict[str, Any] | None = None
+
+    @classmethod
+    def new(cls, id_: str, tenant: str, kind: str, request: dict[str, Any], now_s: float, adapter: str = "") -> Self:
+        """A job that waits."""
+        return cls(
+            id=id_,
+            tenant=tenant,
+            kind=kind,
+            adapter=adapter,
+            request=request,
+            state=QUEUED,
+            stage="waiting",
+            progress=0.0,
+            attempts=0,
+            version=None,
+            error=None,
+            seconds={},
+            cancel_at=None,
+            created_at=now_s,
+            started_at=None,
+            finished_at=None,
+        )
 
     @property
     def finished(self) -> bool:
@@ -79,12 +103,17 @@ def add(engine: Engine, job: Job, key: requests.Key | None, max_queued: int) -> 
         Busy: Too many jobs wait already.
     """
     with writing(engine) as connection:
-        waiting = connection.execute(select(func.count()).select_from(jobs).where(jobs.c.state == QUEUED)).scalar_one()
-        if waiting >= max_queued:
-            raise Busy(f"{waiting} jobs are waiting, the limit is {max_queued}; send it again when some have ended.")
-        if key is not None:
-            requests.remember(connection, key, job.id)
-        connection.execute(insert(jobs).values({column.name: getattr(job, column.name) for column in _COLUMNS}))
+        add_in(connection, job, key, max_queued)
+
+
+def add_in(connection: Connection, job: Job, key: requests.Key | None, max_queued: int) -> None:
+    """The same inside the caller's transaction."""
+    waiting = connection.execute(select(func.count()).select_from(jobs).where(jobs.c.state == QUEUED)).scalar_one()
+    if waiting >= max_queued:
+        raise Busy(f"{waiting} jobs are waiting, the limit is {max_queued}; send it again when some have ended.")
+    if key is not None:
+        requests.remember(connection, key, job.id)
+    connection.execute(insert(jobs).values({column.name: getattr(job, column.name) for column in _COLUMNS}))
 
 
 def get(engine: Engine, tenant: str | None, job_id: str) -> Job:
@@ -165,6 +194,22 @@ def report(engine: Engine, job_id: str, stage: str, progress: float) -> None:
 def fail(engine: Engine, job_id: str, error: dict[str, Any], now_s: float) -> bool:
     """End a job that cannot be done."""
     return _change(engine, job_id, UNFINISHED, state=FAILED, error=error, finished_at=now_s)
+
+
+def succeed(connection: Connection, job_id: str, result: dict[str, Any], now_s: float) -> bool:
+    """End a job that is done, inside the caller's transaction; False when it has ended, or is asked to stop."""
+    seconds = {"total": round(now_s - started, 3)} if (started := _started(connection, job_id)) else {}
+    ended = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED), jobs.c.cancel_at.is_(None))
+        .values(state=SUCCEEDED, stage="done", progress=1.0, result=result, seconds=seconds, finished_at=now_s)
+    )
+    return bool(ended.rowcount)
+
+
+def _started(connection: Connection, job_id: str) -> float | None:
+    started_s: float | None = connection.execute(select(jobs.c.started_at).where(jobs.c.id == job_id)).scalar()
+    return started_s
 
 
 def end_cancelled(engine: Engine, job_id: str, now_s: float) -> bool:

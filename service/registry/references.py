@@ -2,12 +2,22 @@
 
 from sqlalchemy import Engine, select
 
-from service.database.tables import datasets, versions
+from service.database.tables import backbones, datasets, jobs, versions
+from service.registry.jobs import CANCELLED, FAILED
 
 
 def digests(engine: Engine) -> set[str]:
-    """Digests of every dataset's items and of every version's files."""
+    """Digests of every dataset's items, of every version's files, and of what backbones are or were made of.
+
+    What was uploaded for a backbone that was not hosted in the end is let go.
+    """
+    uploaded = (
+        select(backbones.c.blobs)
+        .join(jobs, jobs.c.id == backbones.c.job)
+        .where(jobs.c.state.not_in((FAILED, CANCELLED)))
+    )
     with engine.begin() as connection:
         items = set(connection.execute(select(datasets.c.blob)).scalars())
         manifests = connection.execute(select(versions.c.manifest)).scalars()
-        return items | {file["sha256"] for manifest in manifests for file in manifest["files"].values()}
+        heads = {file["sha256"] for manifest in manifests for file in manifest["files"].values()}
+        return items | heads | {digest for blobs in connection.execute(uploaded).scalars() for digest in blobs}

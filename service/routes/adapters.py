@@ -17,17 +17,19 @@ from service.ids import new_id
 from service.registry import adapters, datasets, jobs, requests
 from service.routes.body import check, json_body, media_of, parse_json, read_bytes, read_form
 from service.routes.datasets import hash_of, store_upload
-from service.routes.jobs import wait
+from service.routes.jobs import MAX_WAIT_S, wait
 from service.routes.openapi import problems, takes, takes_either
 from service.routes.state import Fitter, Graft, IdempotencyKey, Part, Reader, State
 from service.schemas.answers import AdapterOut, AdapterSummary, AliasOut, JobOut, Page, VersionOut
 from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, DatasetMeta
+from service.serving.choose import AUTO, WORDS, choose
 from service.serving.references import NAME
 
 router = APIRouter(prefix="/v1/adapters", tags=["adapters"])
 
-MAX_WAIT_S = 60.0
 DEFAULT_FIT_S = 60.0
+LONG = ("text", "audio")
+"""Modalities whose items may be longer than a backbone takes."""
 
 Alias = Annotated[str, Path(pattern=f"^{NAME}$", description="`live`, or a name of your own.")]
 Number = Annotated[int, Path(ge=1, lt=2**31)]
@@ -78,8 +80,9 @@ async def adapt(
     """
     body, file = asked
     options = _options(state, body)
-    if body.backbone is not None:
-        state.backbones.check_known(body.backbone)
+    await run_in_threadpool(state.backbones.refresh)
+    if body.backbone not in (None, AUTO):
+        state.backbones.check_known(tenant, body.backbone)
     sha256 = await asyncio.to_thread(hash_of, file) if file else ""
     key = requests.key_of(tenant, idempotency_key, state.clock(), "adapters", sha256, body.model_dump_json())
     job_id = await run_in_threadpool(requests.recall, state.engine, key)
@@ -105,22 +108,35 @@ def _options(state: State, body: AdaptRequest | AdaptForm) -> dict[str, Any]:
     }
 
 
-def _of_modality(state: State, body: AdaptRequest | AdaptForm, dataset: datasets.Dataset) -> dict[str, Any]:
-    """The options that only texts have, with their defaults filled in.
+def _of_modality(
+    state: State, tenant: str, body: AdaptRequest | AdaptForm, dataset: datasets.Dataset
+) -> dict[str, Any]:
+    """The options that only some modalities have, with their defaults filled in.
 
     Raises:
-        BodyInvalid: One was given for items that have no backbone.
+        BackboneUnknown: No backbone embeds such items.
+        BodyInvalid: An option was given for items that it is not for, or the backbone is for others.
+        NotReady: The backbone is still being hosted.
     """
     modality = dataset.facts["modality"]
-    if modality == "text":
-        return {"backbone": body.backbone or state.settings.backbones[0], "long": body.long or "truncate"}
-    for name in ("backbone", "long"):
-        if getattr(body, name) is not None:
-            raise BodyInvalid(
-                f"Dataset {dataset.id} holds {modality} items, which no backbone embeds; leave {name!r} out.",
-                problems=[Problem("only for texts", pointer=f"/{name}")],
-            )
+    if body.long is not None and modality not in LONG:
+        raise _only_for("texts and sounds", "long", dataset)
+    if modality in WORDS:
+        seen = state.backbones.visible(tenant)
+        choice = choose(seen, state.backbones.names, modality, body.backbone)
+        long = {"backbone": choice.backbone, "long": body.long or "truncate"}
+        return long | ({"candidates": list(choice.candidates)} if choice.candidates else {})
+    if body.backbone is not None:
+        raise _only_for("texts, images and sounds", "backbone", dataset)
     return {"backbone": "", "long": "truncate"}
+
+
+def _only_for(what: str, name: str, dataset: datasets.Dataset) -> BodyInvalid:
+    modality = dataset.facts["modality"]
+    return BodyInvalid(
+        f"Dataset {dataset.id} holds {modality} items, and {name!r} is for {what}; leave it out.",
+        problems=[Problem(f"only for {what}", pointer=f"/{name}")],
+    )
 
 
 def _method(value: Any) -> Any:
@@ -147,27 +163,11 @@ def _enqueue(
     else:
         meta = DatasetMeta(**{name: getattr(body, name) for name in DatasetMeta.model_fields if name != "name"})
         dataset, _ = store_upload(state, tenant, cast(UploadFile, file), meta)
-    options = options | _of_modality(state, body, dataset)
+    options = options | _of_modality(state, tenant, body, dataset)
     state.blobs.check_room(0)
     now_s = state.clock()
-    job = jobs.Job(
-        id=new_id("job", now_s),
-        tenant=tenant,
-        kind="adapt",
-        adapter=body.name,
-        request={"dataset": dataset.id, **options},
-        state=jobs.QUEUED,
-        stage="waiting",
-        progress=0.0,
-        attempts=0,
-        version=None,
-        error=None,
-        seconds={},
-        cancel_at=None,
-        created_at=now_s,
-        started_at=None,
-        finished_at=None,
-    )
+    asked = {"dataset": dataset.id, **options}
+    job = jobs.Job.new(new_id("job", now_s), tenant, "adapt", asked, now_s, adapter=body.name)
     jobs.add(state.engine, job, key, state.settings.max_queued_jobs)
     state.queue.submit(job.id)
     return job.id

@@ -59,7 +59,7 @@ async def spool(request: Request, path: Path, limit: int, check_room: Callable[[
     Raises:
         UploadTooLarge: It is longer; what is over the limit has not been read.
     """
-    _limit_stream(request, limit, limit)
+    limit_stream(request, limit, limit)
     with path.open("wb") as file:
 
         def write(pieces: list[bytes], size: int) -> None:
@@ -185,27 +185,67 @@ async def read_form(request: Request, max_file_bytes: int) -> AsyncIterator[tupl
         BodyInvalid: There is no `file`, or a field twice.
         UploadTooLarge: The body is longer than a file may be.
     """
+    async with _parsed(request, max_file_bytes, 1, _upload_too_large(max_file_bytes)) as form:
+        yield _files_of(form)[0], _fields_of(form)
+
+
+@asynccontextmanager
+async def read_files(
+    request: Request, max_body_bytes: int, max_files: int
+) -> AsyncIterator[tuple[list[UploadFile], dict[str, str]]]:
+    """A multipart form with one `file` or several, in their order; see `read_form`.
+
+    Raises:
+        BodyMalformed: It cannot be parsed, or has too many files or fields.
+        BodyTooLarge: The body is longer than the limit.
+    """
+    too_large = BodyTooLarge(
+        f"The body has more than {max_body_bytes:,} bytes, which is the limit; send its files in several calls."
+    )
+    async with _parsed(request, max_body_bytes, max_files, too_large) as form:
+        yield _files_of(form), _fields_of(form)
+
+
+@asynccontextmanager
+async def _parsed(
+    request: Request, max_bytes: int, max_files: int, too_large: UploadTooLarge | BodyTooLarge
+) -> AsyncIterator[FormData]:
     require(request, "multipart/form-data")
-    _limit_stream(request, max_file_bytes + FORM_OVERHEAD_BYTES, max_file_bytes)
+    _stop_beyond(request, max_bytes + FORM_OVERHEAD_BYTES, too_large)
     try:
-        form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
+        form = await request.form(max_files=max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except (MultiPartException, HTTPException) as error:
         reason = getattr(error, "message", None) or getattr(error, "detail", "it is not well-formed")
+        files = "one file" if max_files == 1 else f"at most {max_files:,} files"
         raise BodyMalformed(
-            f"The form cannot be read: {reason} It takes one file and at most {MAX_FIELDS} fields of "
+            f"The form cannot be read: {reason} It takes {files} and at most {MAX_FIELDS} fields of "
             f"{MAX_FIELD_BYTES:,} bytes."
         ) from None
     try:
-        yield _file_of(form), _fields_of(form)
+        yield form
     finally:
         await form.close()
 
 
-def _limit_stream(request: Request, limit: int, max_file_bytes: int) -> None:
-    """Stop a request that sends more than the limit, while it is read."""
-    refusal = UploadTooLarge(
-        f"The upload is larger than {max_file_bytes:,} bytes, the limit for one file; split it, or leave columns out."
-    )
+def limit_stream(
+    request: Request, limit: int, max_file_bytes: int, remedy: str = "split it, or leave columns out"
+) -> None:
+    """Stop an upload that sends more than the limit, while it is read.
+
+    Args:
+        request: Its body has not been read.
+        limit: Most bytes of the body.
+        max_file_bytes: The limit that the message names.
+        remedy: What the caller can do, as the end of a sentence.
+    """
+    _stop_beyond(request, limit, _upload_too_large(max_file_bytes, remedy))
+
+
+def _upload_too_large(max_file_bytes: int, remedy: str = "split it, or leave columns out") -> UploadTooLarge:
+    return UploadTooLarge(f"The upload is larger than {max_file_bytes:,} bytes, the limit for one file; {remedy}.")
+
+
+def _stop_beyond(request: Request, limit: int, refusal: UploadTooLarge | BodyTooLarge) -> None:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise refusal
@@ -222,14 +262,15 @@ def _limit_stream(request: Request, limit: int, max_file_bytes: int) -> None:
     request._receive = limited
 
 
-def _file_of(form: FormData) -> UploadFile:
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
+def _files_of(form: FormData) -> list[UploadFile]:
+    files = form.getlist("file")
+    whole = [file for file in files if isinstance(file, UploadFile)]
+    if not whole or len(whole) < len(files):
         names = ", ".join(sorted(set(form))) or "nothing"
         raise BodyInvalid(
             f"The form has no whole file in its field 'file' (it has {names[:200]}); send the data there, to its end."
         )
-    return file
+    return whole
 
 
 def _fields_of(form: FormData) -> dict[str, str]:

@@ -35,6 +35,8 @@ def limits_of(settings: Settings) -> Limits:
         rows=settings.max_rows,
         columns=settings.max_columns,
         cell_chars=settings.max_cell_chars,
+        pixels=settings.max_image_pixels,
+        seconds=settings.max_sound_s,
         classes=settings.max_classes,
     )
 
@@ -126,9 +128,11 @@ async def upload(
 
     Texts: CSV, TSV, JSON Lines or Parquet with a column of texts and one of labels. Tables: the same formats, with the
     `target` named. Vectors: .npz with the arrays `embedding` and `label`, or Parquet with a column of lists of numbers.
+    Images and sounds: .zip, .tar, .tar.gz or .tar.bz2 with one folder for each class, or with a `metadata.csv`
+    (`file_name`, `label`) beside them, or Parquet with a column of their bytes. Every file is decoded once.
 
-    Bad rows are listed by number and reason and left out; the upload is refused when more than a tenth is bad or a
-    class vanishes, or, with `strict`, when any row is bad.
+    Bad rows, or files, are listed by number and reason and left out; the upload is refused when more than a tenth is
+    bad or a class vanishes, or, with `strict`, when any row is bad.
     """
     file, fields = form
     meta = _meta(fields)

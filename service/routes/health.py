@@ -26,7 +26,7 @@ async def readyz(state: Graft) -> JSONResponse:
     """200 once every backbone is open. It says nothing of the worker: predictions do not need one."""
     waiting = state.backbones.waiting_for()
     reason = (
-        f"A worker is preparing {', '.join(waiting)}; the first time this takes some 20 seconds." if waiting else ""
+        f"A worker is preparing {', '.join(waiting)}; the first time this takes about half a minute." if waiting else ""
     )
     body = ReadyOut(ready=not waiting, reason=reason)
     headers = {"Retry-After": "2"} if waiting else {}

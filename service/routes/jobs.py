@@ -16,6 +16,7 @@ from service.schemas.answers import JobOut, Page
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 POLL_S = 0.1
+MAX_WAIT_S = 60.0
 KEEP_ALIVE_S = 15.0
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -65,10 +66,13 @@ async def events(state: Graft, tenant: Reader, job: str) -> StreamingResponse:
 
 
 async def current(state: State, tenant: str, job_id: str) -> jobs.Job:
-    """A job as it is now. If it has made a version, this process serves it from here on."""
+    """A job as it is now. What it has made, a version or a backbone, this process serves from here on."""
     job = await run_in_threadpool(jobs.get, state.engine, tenant, job_id)
     if job.version is not None:
         await run_in_threadpool(state.directory.refresh)
+    if job.kind == "host" and job.result is not None:
+        await run_in_threadpool(state.backbones.refresh)
+        await state.backbones.warm(tenant, job.request["backbone"])
     return job
 
 

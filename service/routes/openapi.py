@@ -14,12 +14,16 @@ from starlette.routing import BaseRoute
 from adapters.methods import METHODS, AnyMethod
 from service.routes.state import Needs
 from service.schemas.answers import ProblemOut
+from service.schemas.backbones import HostForm, HostRequest, RankRequest
 from service.schemas.keys import KeyRequest
 from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, PredictRequest
 
 SCHEME = "key"
 REFERENCE = "#/components/schemas/{model}"
-BODIES: tuple[type[BaseModel], ...] = (AdaptRequest, AdaptForm, AliasRequest, PredictRequest, KeyRequest)
+BODIES: tuple[type[BaseModel], ...] = (
+    *(AdaptRequest, AdaptForm, AliasRequest, PredictRequest),
+    *(HostRequest, HostForm, RankRequest, KeyRequest),
+)
 
 DESCRIPTION = """Upload a few labelled items, fit a head on a frozen backbone in seconds, predict.
 

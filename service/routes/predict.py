@@ -14,14 +14,16 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from models.errors import Problem
-from service.errors import BodyInvalid
+from service.errors import BodyInvalid, FormatUnsupported
 from service.registry.keys import PREDICT
 from service.routes.body import check, media_of, parse_json, read_bytes
 from service.routes.openapi import answers_file, problems, takes_rows
 from service.routes.predict_file import ANSWERS, FORM, ROWS, SUFFIXES, WARNINGS, predict_file
+from service.routes.predict_items import ITEMS, is_item, predict_items
 from service.routes.state import Needs, State, admit
 from service.schemas.answers import PredictOut
 from service.schemas.requests import PredictFileOptions, PredictRequest
+from service.serving.media_inputs import NOUNS
 from service.serving.prediction import envelope
 from service.serving.references import parse
 from service.settings import Settings
@@ -32,8 +34,11 @@ PATH = "/v1/adapters/{ref}/predict"
 async def predict(request: Request, ref: str) -> Response:
     """Predict labels with calibrated probabilities, or values.
 
-    `ref` is `name` (its live version), `name@alias` or `name:3`. An input is a text, `{"embedding": [...]}`, or an
-    object of columns, as the adapter was fitted.
+    `ref` is `name` (its live version), `name@alias` or `name:3`. An input is a text, `{"image": "<base64>"}`,
+    `{"audio": "<base64>"}`, `{"embedding": [...]}`, or an object of columns, as the adapter was fitted.
+
+    An image or a sound may also be the whole body, or each `file` of a form, with `top_k` and `long` in the query or
+    beside them.
 
     A file of any other of these media types is answered in its own format, as it comes in, with columns added:
     `label` and `probability` (with `top_k` also `label_2`, ...) or `value`, `truncated` of texts, `adapter`, and
@@ -42,7 +47,7 @@ async def predict(request: Request, ref: str) -> Response:
     state: State = request.app.state.graft
     tenant = admit(request.scope, PREDICT)
     if media_of(request) != "application/json":
-        return await predict_file(request, tenant, parse(ref))
+        return await _predict_sent(request, state, tenant, ref)
     body = check(PredictRequest, parse_json(await read_bytes(request, state.settings.max_body_bytes)))
     reference = parse(ref)
     _check_inputs(body.inputs, state.settings)
@@ -51,6 +56,25 @@ async def predict(request: Request, ref: str) -> Response:
     state.meters.predicted(served.facts.modality, len(body.inputs))
     answer = envelope(served, answers) | {"request_id": request.state.request_id}
     return Response(orjson.dumps(answer), media_type="application/json")
+
+
+async def _predict_sent(request: Request, state: State, tenant: str, ref: str) -> Response:
+    """A body that is no JSON: images or sounds as they are, or a file of rows."""
+    reference = parse(ref)
+    _check_media(request)
+    served = await state.predictor.serve(tenant, reference)
+    if is_item(request) or served.facts.modality in NOUNS:
+        return await predict_items(request, served)
+    return await predict_file(request, tenant, served)
+
+
+def _check_media(request: Request) -> None:
+    if media_of(request) not in {*SUFFIXES, FORM} and not is_item(request):
+        seen = request.headers.get("content-type", "")[:100] or "missing"
+        raise FormatUnsupported(
+            f"The Content-Type is {seen}; this takes inputs as application/json, an image or a sound as image/* or "
+            f"audio/*, and a file as {', '.join(SUFFIXES)} or {FORM}."
+        )
 
 
 def _check_inputs(inputs: list[Any], settings: Settings) -> None:
@@ -100,6 +124,6 @@ documented.post(
         ),
         **problems(400, 404, 413, 415, 422, 429, 507),
     },
-    openapi_extra=takes_rows(PredictRequest, PredictFileOptions, SUFFIXES, FORM),
+    openapi_extra=takes_rows(PredictRequest, PredictFileOptions, (*SUFFIXES, *ITEMS), FORM),
     dependencies=[Depends(Needs(PREDICT))],
 )(predict)

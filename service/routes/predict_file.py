@@ -23,14 +23,13 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.errors import FormatUnsupported
 from service.routes.body import check, media_of, read_form, spool
 from service.routes.datasets import limits_of
 from service.routes.state import State
 from service.schemas.requests import PredictFileOptions
+from service.serving.directory import Served
 from service.serving.facts import Facts
 from service.serving.files import FileOptions, OpenFile, answered, check_options, open_file
-from service.serving.references import Reference
 from service.store.blobs import CHUNK_BYTES, Blobs
 
 FORM = "multipart/form-data"
@@ -65,18 +64,15 @@ _SENTENCE_CHARS = 150
 _logger = logging.getLogger(__name__)
 
 
-async def predict_file(request: Request, tenant: str, reference: Reference) -> StreamingResponse:
+async def predict_file(request: Request, tenant: str, served: Served) -> StreamingResponse:
     """Predict the rows of a file; see the module.
 
     Raises:
-        FormatUnsupported: The body is of a media type, or the file of a format, that is not taken.
-        NotFound: There is no such adapter, alias or version.
+        FormatUnsupported: The file is of a format that is not taken.
         BodyInvalid: An option is wrong, or the file is none for this adapter.
         InputError: The file cannot be read (`open_file`), or there is no room for it.
     """
     state: State = request.app.state.graft
-    _check_media(request)
-    served = await state.predictor.serve(tenant, reference)
     facts = served.facts
     with ExitStack() as held:
         path, clean = held.enter_context(state.blobs.staged()), held.enter_context(state.blobs.staged())
@@ -124,15 +120,6 @@ async def _whole(
                 "the answer to a file broke off", extra=dict(about)
             )  # the error itself is logged further out
             raise
-
-
-def _check_media(request: Request) -> None:
-    if media_of(request) not in {*SUFFIXES, FORM}:
-        seen = request.headers.get("content-type", "")[:100] or "missing"
-        raise FormatUnsupported(
-            f"The Content-Type is {seen}; this takes inputs as application/json, and a file as "
-            f"{', '.join(SUFFIXES)} or {FORM}."
-        )
 
 
 async def _received(request: Request, path: Path, state: State, facts: Facts) -> tuple[str, FileOptions]:

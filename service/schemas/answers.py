@@ -55,29 +55,48 @@ class BackboneOut(_Answer):
     """A hosted backbone."""
 
     id: str
-    modality: str | None
-    state: Literal["ready", "preparing"]
-    """`preparing`: a worker exports it; predictions answer 503 until it is ready."""
+    modality: Literal["text", "image", "audio"] | None
+    """What an item is; null where that is known only once it is hosted."""
+    state: Literal["ready", "preparing", "failed"]
+    """`preparing`: a worker exports it; predictions answer 503 until it is ready. `failed`: see `error`; asking for it
+    again replaces it."""
+    own: bool
+    """Yours, and nobody else sees it; the others are the operator's."""
+    trained: bool
+    """Whether anything was learned from data; a backbone of fixed transforms says false."""
     digest: str | None
+    """Two backbones with one digest give the same embeddings."""
     taps: dict[str, list[int]]
-    """Shape of one item's embedding at each tap."""
+    """Shape of one item's embedding at each tap; -1 is as long as the item."""
     max_tokens: int | None
     licence: str | None
     source: str | None
+    provider: str | None
+    """What runs it in the process that answers: `cpu` or `cuda`, with the precision where it is not float32."""
+    provider_why: str | None
+    job: str | None
+    """The job that hosts yours, or has hosted it."""
+    error: ProblemOut | None
 
     @classmethod
     def of(cls, standing: Standing) -> Self:
         """From the serving side."""
-        card = standing.card
+        card, entry = standing.card, standing.entry
         return cls(
             id=standing.id,
-            state="ready" if card else "preparing",
-            modality=card.modality if card else None,
+            state=standing.state,
+            own=standing.own,
+            modality=standing.modality,
+            trained=standing.trained,
             digest=card.digest if card else None,
             taps={tap: list(shape) for tap, shape in card.taps.items()} if card else {},
             max_tokens=card.max_tokens if card else None,
-            licence=card.licence if card else None,
-            source=card.source if card else None,
+            licence=(card.licence if card else entry.licence if entry else "") or None,
+            source=(card.source if card else entry.about if entry else "") or None,
+            provider=standing.provider or None,
+            provider_why=standing.provider_why or None,
+            job=standing.job,
+            error=ProblemOut(**standing.error) if standing.error else None,
         )
 
 
@@ -143,16 +162,22 @@ class JobOut(_Answer):
     """A job."""
 
     id: str
-    kind: Literal["adapt"]
+    kind: Literal["adapt", "host", "rank"]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     stage: str
     progress: float = Field(ge=0, le=1)
-    adapter: str
+    adapter: str | None
+    """Of `adapt`: the adapter that it makes a version of."""
     version: int | None
     """Number of the version that it published."""
     ref: str | None
     """The version's reference, `name:number`."""
-    dataset: str
+    dataset: str | None
+    """Of `adapt` and `rank`."""
+    backbone: str | None
+    """Of `host`: the backbone that it hosts; of `adapt`: the one asked for, or `auto`."""
+    result: dict[str, Any] | None
+    """Of `rank`: the backbones in their order with their figures; of `host`: what was hosted."""
     attempts: int
     cancelling: bool
     """Somebody asked it to stop, and it has not yet."""
@@ -167,14 +192,16 @@ class JobOut(_Answer):
         """From the registry."""
         return cls(
             id=job.id,
-            kind="adapt",
+            kind=job.kind,
             state=job.state,
             stage=job.stage,
             progress=job.progress,
-            adapter=job.adapter,
+            adapter=job.adapter or None,
             version=job.version,
             ref=f"{job.adapter}:{job.version}" if job.version else None,
-            dataset=job.request["dataset"],
+            dataset=job.request.get("dataset"),
+            backbone=job.request.get("backbone") or None,
+            result=job.result,
             attempts=job.attempts,
             cancelling=job.cancel_at is not None and not job.finished,
             error=ProblemOut(**job.error) if job.error else None,
@@ -205,7 +232,7 @@ class VersionOut(_Answer):
     adapter: str
     version: int
     ref: str
-    modality: Literal["text", "vector", "table"]
+    modality: Literal["text", "image", "audio", "vector", "table"]
     task: Literal["classification", "regression"]
     backbone: BackboneRef | None
     """None for vectors and tables."""

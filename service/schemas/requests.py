@@ -31,15 +31,16 @@ def _json(value: object) -> object:
 class _Reading(_Request):
     """How to read a file of labelled items."""
 
-    modality: Literal["text", "table", "vector"] | None = None
-    """What the items are: texts, rows of a table, or embeddings of your own. Guessed when left out: a `target` means a
-    table, a NumPy file or a Parquet column of lists of numbers means vectors, and anything else texts."""
+    modality: Literal["text", "image", "audio", "table", "vector"] | None = None
+    """What the items are: texts, images, sounds, rows of a table, or embeddings of your own. Guessed when left out: an
+    archive, or a Parquet column of files, holds images or sounds; a `target` means a table, a NumPy file or a Parquet
+    column of lists of numbers means vectors, and anything else texts."""
     text: str | None = None
     """Column of the texts; guessed when left out."""
     label: str | None = None
     """Column of the labels; guessed when left out."""
     target: str | None = None
-    """Column that is to be predicted, of a table."""
+    """Column that is to be predicted, of a table; of images and sounds, a column of numbers or labels."""
     task: Literal["classification", "regression"] | None = None
     """Whether classes or numbers are learned; by the target's values when left out."""
     columns: Annotated[Kinds, BeforeValidator(_json)] = Field(default_factory=dict)
@@ -66,10 +67,11 @@ class _Fitting(_Request):
     name: Name
     """Name of the adapter; a new name makes a new adapter, a known one a new version."""
     backbone: str | None = None
-    """Name of a hosted backbone; the service's first one otherwise. Tables and vectors have none."""
+    """Name of a hosted backbone, or `auto`: all of the dataset's modality are compared on a part of it, and the best
+    one is taken. When left out, the first one of the modality that was trained. Tables and vectors have none."""
     long: Literal["truncate", "chunk"] | None = None
-    """What becomes of texts that are longer than the backbone takes: their end is left out (`truncate`, the default),
-    or all of their parts are embedded and averaged (`chunk`). Predictions do the same."""
+    """What becomes of texts and sounds that are longer than the backbone takes: their end is left out (`truncate`, the
+    default), or all of their parts are embedded and averaged (`chunk`). Predictions do the same."""
     max_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Time that the fit may take, in seconds; 60 when left out. The operator sets the most."""
     seed: int = Field(0, ge=0, lt=2**31)
@@ -105,12 +107,22 @@ class PredictRequest(_Request):
     """What to predict (POST /v1/adapters/{ref}/predict)."""
 
     inputs: list[Any] = Field(min_length=1)
-    """1 to 1,000 inputs of the adapter's modality: texts, `{"embedding": [...]}`, or objects of columns."""
+    """1 to 1,000 inputs of the adapter's modality: texts, `{"image": "<base64>"}`, `{"audio": "<base64>"}`,
+    `{"embedding": [...]}`, or objects of columns."""
     top_k: int = Field(3, ge=1, le=100_000)
     """Most labels listed an input."""
     long: Literal["truncate", "chunk"] | None = None
-    """What becomes of texts that are longer than the backbone takes: their end is left out (`truncate`), or all parts
-    are embedded and averaged (`chunk`). As the adapter was fitted when left out."""
+    """What becomes of texts and sounds that are longer than the backbone takes: their end is left out (`truncate`), or
+    all parts are embedded and averaged (`chunk`). As the adapter was fitted when left out."""
+
+
+class PredictItemsOptions(_Request):
+    """How to predict images or sounds sent as they are: parameters of the query, or fields of the form."""
+
+    top_k: int = Field(3, ge=1, le=100_000)
+    """Most labels listed an input."""
+    long: Literal["truncate", "chunk"] | None = None
+    """What becomes of sounds that are longer than the backbone takes; as the adapter was fitted when left out."""
 
 
 class PredictFileOptions(_Request):

@@ -46,10 +46,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A version, ready to answer."""
+    """A version, ready to answer.
+
+    Attributes:
+        facts: Its manifest, as far as an answer needs it.
+        head: What scores embeddings or rows.
+        tenant: Whose it is; None where that is nobody's to know.
+    """
 
     facts: Facts
     head: Slot | GraphHead
+    tenant: str | None = None
 
 
 class Directory:
@@ -105,7 +112,7 @@ class Directory:
             facts = known.of(reference.number or known.aliases.get(reference.alias))
             head = self._held(facts) if facts is not None else None
             if facts is not None and head is not None:
-                return Served(facts, head)
+                return Served(facts, head, tenant)
         return await asyncio.to_thread(self._find, (tenant, reference.name), reference)
 
     def refresh(self) -> None:
@@ -141,7 +148,7 @@ class Directory:
             known = self._learn(key, known)
             number = reference.pick(known.aliases, known.numbers)
         facts = known.of(number) or self._use(key, number)
-        return Served(facts, self._held(facts) or self._load(facts))
+        return Served(facts, self._held(facts) or self._load(facts), key[0])
 
     def _learn(self, key: Key, stale: Known | None) -> Known:
         """Read an adapter, unless another thread has just done so."""

@@ -6,6 +6,10 @@ There is no time window: whenever the session is free, the next batch takes from
 longest is always in it; beside its items stand those of other calls that fit to them in length, so that next to nothing
 is padded. Calls take turns, so that one of a thousand texts does not hold up one of a single text for longer than a
 batch or two.
+
+Texts are prepared at once. Files of images and sounds take longer to decode than to run, so they are prepared in
+threads of their own (`feeding`), a few at a time, and each is in the line as soon as it is ready: decoding overlaps
+with the session.
 """
 
 import asyncio
@@ -15,15 +19,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice, repeat, zip_longest
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Backbone, Embedding, Encoded
+from models.base import Backbone, Embedding, Encoded, Item
 from models.batching import plan
 from models.long import Long, Pieces
 from service.errors import Busy, NotReady
+from service.serving.feeding import Feed
+from service.serving.recall import Recall
 
 CANDIDATES = 32
 """Items that a batch is chosen from: more would pad a little less and make calls wait for each other."""
@@ -47,14 +53,25 @@ class _Nobody:
 
 @dataclass(eq=False)  # a call is itself alone: comparing the arrays of two would raise
 class _Call:
-    """A call that waits for its embeddings."""
+    """A call that waits for its embeddings; it stands in the line while `order` has something.
+
+    Attributes:
+        items: What the session takes.
+        out: Their embeddings, by their places in `items`.
+        done: Set when all are there, or when one failed.
+        loop: Whose `done` is.
+        order: Places of items that no batch has taken yet.
+        missing: Items that are not embedded yet, and files that are not prepared yet.
+        feed: Where the items come from, when they are files.
+    """
 
     items: list[Encoded]
-    out: Embedding
+    out: Any
     done: asyncio.Future[None]
     loop: asyncio.AbstractEventLoop
     order: deque[int] = field(default_factory=deque)
     missing: int = 0
+    feed: Feed | None = None
 
 
 class Encoder:
@@ -66,6 +83,8 @@ class Encoder:
         lanes: Batches that run at the same time.
         wide: The same backbone with threads for all lanes: it runs a batch that is alone.
         watcher: Told of every batch.
+        decoders: Threads that decode files; as many as lanes where None.
+        recall: Knows what was embedded before; None where nobody does.
     """
 
     def __init__(
@@ -76,13 +95,18 @@ class Encoder:
         lanes: int = 1,
         wide: Backbone | None = None,
         watcher: Watcher | None = None,
+        decoders: int | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self.backbone = backbone
         self._wide = wide or backbone
         self._busy = 0
+        self._recall = recall
         self._max_waiting = max_waiting
         self._watcher = watcher or _Nobody()
         self._calls: deque[_Call] = deque()
+        self._fed: set[_Call] = set()
+        self._decoding = 0
         self._waiting = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -92,33 +116,48 @@ class Encoder:
         ]
         for thread in self._threads:
             thread.start()
-        self._prepare = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+        self._tokenise = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._decoders = decoders or lanes
+        self._decode = ThreadPoolExecutor(self._decoders, thread_name_prefix="decode")
 
     @property
     def waiting(self) -> int:
         """Items that no batch has taken yet."""
         return self._waiting
 
-    async def embed(self, texts: Sequence[str], long: Long = "truncate") -> tuple[Embedding, npt.NDArray[np.bool_]]:
-        """Embed texts.
+    async def embed(
+        self, items: Sequence[Item], long: Long = "truncate", tenant: str | None = None
+    ) -> tuple[Embedding, npt.NDArray[np.bool_]]:
+        """Embed texts, or files of images or sounds.
 
         Args:
-            texts: What the backbone takes.
-            long: What becomes of texts that are longer than it takes at once.
+            items: What the backbone takes.
+            long: What becomes of items that are longer than it takes at once.
+            tenant: Whose they are: what that tenant had embedded before is not embedded again. None asks nobody.
 
         Returns:
-            (n, d) float32 in the order given, and (n,) bool whether the end of each text was left out.
+            (n, d) float32 in the order given, and (n,) bool whether the end of each item was left out.
 
         Raises:
             Busy: Too many items wait already.
             NotReady: The service stops.
-            WrongInput: An item is not what the backbone takes.
+            WrongInput: An item is not what the backbone takes; of files, the problem's pointer is ``/inputs/<i>``.
         """
+        if self._recall is None or tenant is None:
+            return await self._embed(items, long)
+        return await self._recall.embed(self.backbone, tenant, items, long, self._embed)
+
+    async def _embed(self, items: Sequence[Item], long: Long) -> tuple[Embedding, npt.NDArray[np.bool_]]:
+        if items and isinstance(items[0], bytes):
+            return await self._embed_files(cast(Sequence[bytes], items), long)
+        return await self._embed_texts(items, long)
+
+    async def _embed_texts(self, texts: Sequence[Item], long: Long) -> tuple[Embedding, npt.NDArray[np.bool_]]:
         loop = asyncio.get_running_loop()
         if len(texts) <= INLINE_ITEMS:
             pieces = self._pieces(texts, long)
         else:
-            pieces = await loop.run_in_executor(self._prepare, self._pieces, texts, long)
+            pieces = await loop.run_in_executor(self._tokenise, self._pieces, texts, long)
         width = self.backbone.card.taps["pooled"]
         items = pieces.encoded
         call = _Call(items, np.empty((len(items), *width), np.float32), loop.create_future(), loop)
@@ -127,25 +166,37 @@ class Encoder:
         call.missing = len(items)
         if items:
             self._enqueue(call)
-            try:
-                await call.done
-            except BaseException:  # cancelled, or one of its batches failed: nobody waits for the rest
-                self._leave(call)
-                raise
+            await self._finished(call)
         return pieces.pool(call.out, self.backbone.card), pieces.cut
+
+    async def _embed_files(self, files: Sequence[bytes], long: Long) -> tuple[Embedding, npt.NDArray[np.bool_]]:
+        loop = asyncio.get_running_loop()
+        feed = Feed(self.backbone, files, long, threads=self._decoders)
+        call = _Call([], {}, loop.create_future(), loop, missing=len(files), feed=feed)
+        self._enqueue(call)
+        await self._finished(call)
+        return feed.pool(call.out)
+
+    async def _finished(self, call: _Call) -> None:
+        try:
+            await call.done
+        except BaseException:  # cancelled, or one of its batches failed: nobody waits for the rest
+            self._leave(call)
+            raise
 
     def close(self) -> None:
         """Stop the threads; calls that still wait fail."""
         with self._changed:
             self._closed = True
-            for call in self._calls:
+            for call in {*self._calls, *self._fed}:
                 _settle(call, _stops())
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=5)
-        self._prepare.shutdown(wait=False)
+        self._tokenise.shutdown(wait=False)
+        self._decode.shutdown(wait=False)
 
-    def _pieces(self, texts: Sequence[str], long: Long) -> Pieces:
+    def _pieces(self, texts: Sequence[Item], long: Long) -> Pieces:
         return Pieces.of(self.backbone.prepare(texts), long)
 
     def _enqueue(self, call: _Call) -> None:
@@ -158,14 +209,59 @@ class Encoder:
                     f"{self._max_waiting}; send it again in a second."
                 )
             self._waiting += call.missing
+            if call.feed is None:
+                self._calls.append(call)
+                self._changed.notify()
+            else:
+                self._fed.add(call)
+                self._resume(call, call.feed, call.feed.lines)
+
+    def _resume(self, call: _Call, feed: Feed, lines: int) -> None:
+        """Let so many threads prepare files of a call; behind those of other calls. The lock is held."""
+        for _ in range(0 if self._closed else lines):
+            self._decode.submit(self._prepare_next, call, feed)
+
+    def _prepare_next(self, call: _Call, feed: Feed) -> None:
+        """Prepare the next few files of a call and put them in the line; then come back for more."""
+        with self._changed:
+            part = feed.take()
+            if part is None or self._closed:
+                return
+            self._decoding += 1
+        try:
+            pieces = feed.prepare(part)
+        except Exception as error:
+            _settle(call, error)
+            return
+        finally:
+            with self._changed:
+                self._decoding -= 1
+        with self._changed:
+            if call in self._fed:
+                self._arrive(call, feed, part, pieces)
+
+    def _arrive(self, call: _Call, feed: Feed, part: range, pieces: Pieces) -> None:
+        """Files of a call are prepared; the lock is held."""
+        if not call.order:
             self._calls.append(call)
-            self._changed.notify()
+        first = len(call.items)
+        call.items.extend(pieces.encoded)
+        call.order.extend(sorted(range(first, len(call.items)), key=lambda i: -call.items[i].size))
+        further = len(pieces.encoded) - len(part)
+        call.missing += further
+        self._waiting += further
+        feed.enter(part, first, pieces)
+        self._resume(call, feed, feed.next_lines(len(call.order)))
+        self._changed.notify()
 
     def _leave(self, call: _Call) -> None:
         """Forget a call whose caller has gone."""
         with self._changed:
-            self._waiting -= len(call.order)
+            self._waiting -= len(call.order) + (call.feed.coming if call.feed else 0)
             call.order.clear()
+            self._fed.discard(call)
+            if call.feed is not None:
+                call.feed.stop()
             if call in self._calls:
                 self._calls.remove(call)
 
@@ -177,7 +273,7 @@ class Encoder:
                     return
                 batch = self._take()
                 self._busy += 1
-                alone = self._busy == 1 and not self._calls
+                alone = self._busy == 1 and not self._calls and not self._decoding
             self._run(batch, self._wide if alone else self.backbone)
             with self._changed:
                 self._busy -= 1
@@ -194,6 +290,8 @@ class Encoder:
             self._calls.remove(call)
             if call.order:
                 self._calls.append(call)
+            if call.feed is not None:
+                self._resume(call, call.feed, call.feed.freed_lines(len(call.order)))
         self._waiting -= len(chosen)
         return chosen
 
@@ -214,15 +312,16 @@ class Encoder:
             for call, _ in chosen:
                 _settle(call, error)
             return
-        tokens = sum(item.size for item in encoded)
-        self._watcher.batch(len(encoded), tokens, encoded[0].size * len(encoded) - tokens)
+        tokens = 0 if chosen[0][0].feed else sum(item.size for item in encoded)
+        self._watcher.batch(len(encoded), tokens, encoded[0].size * len(encoded) - tokens if tokens else 0)
         for row, (call, index) in zip(rows, chosen, strict=True):
             call.out[index] = row
         with self._changed:  # another lane may hold items of the same call
             for call, _ in chosen:
                 call.missing -= 1
-            finished = {id(call): call for call, _ in chosen if call.missing == 0}
-        for call in finished.values():
+            finished = {call for call, _ in chosen if call.missing == 0}
+            self._fed -= finished
+        for call in finished:
             _settle(call, None)
 
 

@@ -26,7 +26,7 @@ class Facts:
         name: Of the adapter.
         number: Of the version.
         kind: "affine": rows of the head table; "graph": an ONNX file.
-        modality: "text", "vector" or "table".
+        modality: "text", "image", "audio", "vector" or "table".
         task: "classification" or "regression".
         backbone: Id in the catalogue; "" where there is none.
         backbone_digest: Of the very backbone it was fitted on; "" where there is none.
@@ -34,7 +34,7 @@ class Facts:
         classes: Names, in the order of every answer; () for a regression.
         calibrated: Whether its probabilities were calibrated on held-out rows.
         columns: What a row is expected to have, for tables.
-        long: What happens to a text that the backbone cannot take whole: "truncate" or "chunk".
+        long: What happens to a text or sound that the backbone cannot take whole: "truncate" or "chunk".
         head: sha256 (hex) of the blob that serving runs.
     """
 

@@ -92,7 +92,7 @@ class Predictor:
         """The answers of one version; see `predict`."""
         top_k = min(top_k, len(served.facts.classes))
         _check_size(len(inputs), top_k)
-        tapped = await self._taps.bring(served.facts, inputs, long)
+        tapped = await self._taps.bring(served.facts, inputs, long, served.tenant)
         rows = isinstance(tapped.at, Rows)
         small = len(inputs) <= INLINE_ROWS if rows else len(inputs) * len(served.facts.classes) <= INLINE_SCORES
         if small:

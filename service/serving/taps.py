@@ -1,6 +1,8 @@
 """From the inputs of a call to what a head takes: an adapter's tap.
 
 text     strings                     -> the backbone's embeddings, with everybody else's
+image    {"image": "<base64>"}       -> the same, decoded first (`media_inputs`)
+audio    {"audio": "<base64>"}       -> the same
 vector   {"embedding": [numbers]}    -> as they are
 table    {"column": cell, ...}       -> typed rows; what is missing or odd counts as missing, and is said
 """
@@ -10,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from adapters.base import F32
 from adapters.columns import Rows, type_rows
-from models.errors import Problem
+from models.errors import Problem, WrongInput
 from models.long import Long
 from service.errors import BodyInvalid
 from service.serving.backbones import Backbones
 from service.serving.facts import Facts
+from service.serving.media_inputs import bytes_of, pointing_into
 
 LISTED_PROBLEMS = 20
 LISTED_NAMES = 5
@@ -47,32 +51,48 @@ class Taps:
     def __init__(self, backbones: Backbones) -> None:
         self._backbones = backbones
 
-    async def bring(self, facts: Facts, inputs: Sequence[Any], long: Long | None) -> Tapped:
+    async def bring(self, facts: Facts, inputs: Sequence[Any], long: Long | None, tenant: str | None = None) -> Tapped:
         """Inputs of a call at the tap of its adapter.
 
         Args:
             facts: Of the version that answers.
             inputs: As they were sent.
-            long: What becomes of texts that are too long; as the adapter was fitted where None.
+            long: What becomes of texts and sounds that are too long; as the adapter was fitted where None.
+            tenant: Whose call it is; None asks no cache.
 
         Raises:
             BodyInvalid: An input is not what the adapter takes; one problem for each, with its pointer.
             NotReady, Busy: See `Encoder.embed`.
+            WrongInput: A file cannot be decoded; the problem has its pointer.
         """
         if facts.modality == "text":
-            return await self._text(facts, inputs, long)
-        if long is not None:
+            return await self._text(facts, inputs, long, tenant)
+        if long is not None and facts.modality != "audio":
             raise BodyInvalid(
-                f"'long' is for texts, and {facts.name}:{facts.number} takes {facts.modality} inputs; leave it out.",
-                problems=[Problem("only for texts", pointer="/long")],
+                f"'long' is for texts and sounds, and {facts.name}:{facts.number} takes {facts.modality} inputs; "
+                "leave it out.",
+                problems=[Problem("only for texts and sounds", pointer="/long")],
             )
+        if facts.modality in {"image", "audio"}:
+            return await self._files(facts, inputs, long, tenant)
         return _vectors(facts, inputs) if facts.modality == "vector" else _rows(facts, inputs)
 
-    async def _text(self, facts: Facts, texts: Sequence[Any], long: Long | None) -> Tapped:
+    async def _text(self, facts: Facts, texts: Sequence[Any], long: Long | None, tenant: str | None) -> Tapped:
         _require(facts, texts, str, "a text (a JSON string)")
         encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest)
-        z, cut = await encoder.embed(texts, long or cast(Long, facts.long))
-        return Tapped(z, frozenset(np.flatnonzero(cut).tolist()))
+        return _cut(*await encoder.embed(texts, long or cast(Long, facts.long), tenant))
+
+    async def _files(self, facts: Facts, inputs: Sequence[Any], long: Long | None, tenant: str | None) -> Tapped:
+        files = await bytes_of(facts, inputs)
+        encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest)
+        try:
+            return _cut(*await encoder.embed(files, long or cast(Long, facts.long), tenant))
+        except WrongInput as error:
+            raise pointing_into(error, inputs, facts.modality) from None
+
+
+def _cut(z: F32, cut: npt.NDArray[np.bool_]) -> Tapped:
+    return Tapped(z, frozenset(np.flatnonzero(cut).tolist()))
 
 
 def _require(facts: Facts, inputs: Sequence[Any], kind: type, words: str) -> None:

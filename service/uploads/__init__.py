@@ -6,12 +6,16 @@
     parquet, parquet_rewrite, parquet_clean Parquet: read or rewritten in a child process (isolated, parquet_child),
                                             because its library can be made to crash
     npy                                     NumPy's files
+    archives, zip_archive, tar_archive      zip and tar as a list of files; nothing is unpacked under a stranger's name
+    folders, listing                        which file has which label: its folder, or a table beside the files
+    media, decoding                         is it an image or a sound, and can it be decoded
+    parquet_media, media_table              images and sounds in Parquet
     names, columns                          which column is the text, the label, the target
     cells, vector_cells, numbers            one cell as a text, a label, a number, a vector
     target                                  classes or numbers, and which rows say it
     policy                                  what becomes of bad rows, in every modality
     quality, leaks                          what a careful reader would have noticed
-    text, tables, vectors                   one entry a modality
+    text, tables, vectors, files            one entry a modality
     read                                    the entry for all of them: `read_upload`
     rows_in                                 files to predict: `open_rows`
 

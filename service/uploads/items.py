@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from service.uploads.quality import Quality
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-Modality = Literal["text", "table", "vector"]
+Modality = Literal["text", "table", "vector", "image", "audio"]
 TaskKind = Literal["classification", "regression"]
 
 
@@ -46,17 +46,22 @@ class Items:
     """The labelled items of one upload: n of them, in the file's order.
 
     Attributes:
-        modality: Which of `texts`, `vectors` and `table` holds them.
+        modality: Which of `texts`, `files`, `vectors` and `table` holds them.
         task: Which of `labels` and `targets` holds what is learned.
-        rows: (n,) row of each item in the file, 1-based, the header not counted.
+        rows: (n,) row of each item in the file, 1-based, the header not counted; of folders in an archive, the number
+            of the file among its items, in the order of their paths.
         bad: The bad rows that are listed, each with its row number and reason.
         bad_count: All bad rows.
-        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``npy`` or ``npz``.
-        columns: Column of each role: text and label, target, or embedding and label.
+        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``npy``, ``npz``, ``zip`` or ``tar``.
+        columns: Column of each role: text and label, target, embedding and label, or file and label; empty where
+            folders are the labels.
         quality: What was noticed.
         labels: (n,) class names; empty for a regression.
         targets: (n,) finite float64; None for a classification.
         texts: (n,) as they came, surrounding blanks included.
+        files: (n,) files of images or sounds, byte by byte as they came.
+        names: (n,) where each file lies in the archive, or what Parquet calls it.
+        media: Of files: how many there are of each format, and how large they are.
         vectors: (n, d) float32, finite.
         table: n typed rows.
         schema: Their columns.
@@ -73,6 +78,9 @@ class Items:
     labels: tuple[str, ...] = ()
     targets: F64 | None = None
     texts: tuple[str, ...] = ()
+    files: tuple[bytes, ...] = ()
+    names: tuple[str, ...] = ()
+    media: Mapping[str, Any] | None = None
     vectors: F32 | None = None
     table: Rows | None = None
     schema: Schema = ()

@@ -20,6 +20,26 @@ TARGET_NAMES = (*_TARGETS_FIRST, *(name for name in LABEL_NAMES if name not in _
 """The same for a table's target: there, a category is more often a feature."""
 EMBEDDING_NAMES = ("embedding", "embeddings", "vector", "vectors", "x", "features")
 """Names of a column or an array of vectors, the surest first."""
+FILE_NAMES = (
+    "filename",
+    "file",
+    "filepath",
+    "path",
+    "image",
+    "audio",
+    "img",
+    "sound",
+    "clip",
+    "imagepath",
+    "audiopath",
+)
+"""Names of a column of files' names, the surest first."""
+IMAGE_NAMES = ("image", "img", "picture", "photo", "pixels", "file", "bytes", "content", "data")
+"""Names of a column of images as bytes, the surest first."""
+SOUND_NAMES = ("audio", "sound", "clip", "speech", "wav", "file", "bytes", "content", "data")
+"""The same for sounds."""
+CLASS_NAMES = ("labelname", "classname", "categoryname", "labeltext", "labelstr")
+"""Names of a column with the words for labels that are numbers."""
 _SHOWN_COLUMNS = 20
 _SHOWN_CHARS = 40
 _COMPARED_COLUMNS = 1000

@@ -165,6 +165,19 @@ def plan_of(file: "pq.ParquetFile", path: Path, columns: Sequence[str], limits: 
     return Plan(tuple(columns), _BATCH_ROWS)
 
 
+def rows_at_once(file: "pq.ParquetFile", path: Path, columns: Sequence[str], limits: Limits) -> int:
+    """How many rows may be decoded together where values may be as long as files.
+
+    A value has at most the bytes of its column chunk, and a dictionary may repeat it; so many rows have no more than
+    `limits.bytes`.
+
+    Raises:
+        UploadTooLarge, ValueError: See `plan_of`.
+    """
+    largest_bytes = _check_pages(path, _chunks(file, columns, limits), limits)
+    return max(1, min(_BATCH_ROWS, limits.bytes // max(1, largest_bytes)))
+
+
 def _chunks(file: "pq.ParquetFile", columns: Sequence[str], limits: Limits) -> list["pq.ColumnChunkMetaData"]:
     groups = file.metadata.num_row_groups
     if groups > limits.rows:

@@ -66,7 +66,14 @@ class CleanTable:
 
 
 def rewritten(
-    path: Path, clean: Path, filename: str, limits: Limits, *, modality: str | None, text: Mapping[str, object] | None
+    path: Path,
+    clean: Path,
+    filename: str,
+    limits: Limits,
+    *,
+    modality: str | None,
+    text: Mapping[str, object] | None,
+    label: str | None = None,
 ) -> dict[str, Any]:
     """Runs the child (see `parquet_child.main`) and returns its answer.
 
@@ -77,11 +84,12 @@ def rewritten(
         limits: How large it, and each part of it, may be.
         modality: What it holds; None = guess.
         text: How to read texts; None where a file of texts is to be rewritten as well.
+        label: Column of the labels of images and sounds; None = guess.
 
     Raises:
         InputError: The file is damaged, over a limit, or cannot be learned from.
     """
-    request = {"path": str(path), "clean": str(clean), "filename": filename, "modality": modality}
+    request = {"path": str(path), "clean": str(clean), "filename": filename, "modality": modality, "label": label}
     return run_isolated("service.uploads.parquet_child", {**request, "text": text, "limits": asdict(limits)})
 
 

@@ -59,13 +59,13 @@ def rewrite(path: Path, clean: Path, limits: Limits, *, vectors: bool) -> Rewrit
     with opened(path) as file:
         given = file.schema_arrow
         check_different(given.names)
-        kinds = {name: _plain(given.field(name).type, vectors=vectors) for name in given.names}
+        kinds = {name: plain_type(given.field(name).type, vectors=vectors) for name in given.names}
         columns = tuple(name for name, kind in kinds.items() if kind is not None and not _is_list(kind))
         lists = tuple(name for name, kind in kinds.items() if kind is not None and _is_list(kind))
         check_cells(file.metadata.num_rows * len(columns), limits)
         plan = plan_of(file, path, [*columns, *lists], limits)
     schema = _schema({name: kind for name, kind in kinds.items() if kind is not None})
-    writing = _Writing(schema, limits)
+    writing = Writing(schema, limits)
     rows = min(plan.batch_rows, _LIST_BATCH_ROWS) if lists else plan.batch_rows
     dictionaries = columns if plan.dictionaries else ()  # lists have none
     with opened(path, dictionaries) as file, _writer(clean, schema) as sink:
@@ -75,7 +75,7 @@ def rewrite(path: Path, clean: Path, limits: Limits, *, vectors: bool) -> Rewrit
     return Rewritten(columns, lists, writing.rows, skipped, tuple(writing.problems))
 
 
-class _Writing:
+class Writing:
     """Batches on their way into the clean file."""
 
     def __init__(self, schema: "pa.Schema", limits: Limits) -> None:
@@ -140,7 +140,7 @@ def _schema(kinds: dict[str, "pa.DataType"]) -> "pa.Schema":
     return pa.schema(list(kinds.items()))
 
 
-def _plain(kind: "pa.DataType", *, vectors: bool) -> "pa.DataType | None":
+def plain_type(kind: "pa.DataType", *, vectors: bool) -> "pa.DataType | None":
     """The nearest plain type; None for one that has no place in a table."""
     import pyarrow as pa
     from pyarrow import types

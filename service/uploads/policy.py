@@ -1,4 +1,4 @@
-"""What becomes of bad rows: the one policy, the same for texts, tables and vectors.
+"""What becomes of bad rows: the one policy, the same in every modality; in an archive, the rows are its files.
 
 Bad rows are listed by number and reason and left out. The upload is refused where more than a tenth of its rows is
 bad, where a class vanishes with them, or, if the caller asked to be strict, where any row is bad.
@@ -6,15 +6,49 @@ bad, where a class vanishes with them, or, if the caller asked to be strict, whe
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from dataclasses import dataclass
 from typing import ClassVar
 
 from models.errors import Problem
 from service.errors import UploadRefused, UploadTooLarge
 from service.uploads.limits import Limits
 
-_REMEDY = "Mend or remove the rows that are listed and send the file again."
 _SHOWN_CLASSES = 5
 _SHOWN_CHARS = 60
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is counted, in the words of a message.
+
+    Attributes:
+        one, many: What it is called.
+        first: Before the first bad one; ``{row}`` is its number.
+        remedy: What to do about bad ones.
+        classes: What to do where there is one class.
+    """
+
+    one: str
+    many: str
+    first: str
+    remedy: str
+    classes: str
+
+
+ROWS = Unit(
+    "row",
+    "rows",
+    "row {row}: ",
+    "Mend or remove the rows that are listed and send the file again.",
+    "Add rows of another class, or name the right label column.",
+)
+FILES = Unit(
+    "file",
+    "files",
+    "",
+    "Mend or remove the files that are listed and send the archive again.",
+    "Put files of another class beside them, in a folder named for it.",
+)
 
 
 class _Ledger(ABC):
@@ -28,9 +62,10 @@ class _Ledger(ABC):
     _smallest: ClassVar[str]
     """What must be sent at the least."""
 
-    def __init__(self, limits: Limits, *, strict: bool) -> None:
+    def __init__(self, limits: Limits, *, strict: bool, unit: Unit = ROWS) -> None:
         self._limits = limits
         self._strict = strict
+        self._unit = unit
         self.problems: list[Problem] = []
         self.bad_count = 0
 
@@ -69,11 +104,12 @@ class _Ledger(ABC):
         """Refuses rows that nothing can be learned from."""
 
     def _bad_share(self) -> str:
-        return f"{self.bad_count} of {self.total} rows ({self.bad_count / self.total:.0%})"
+        return f"{self.bad_count} of {self.total} {self._unit.many} ({self.bad_count / self.total:.0%})"
 
     def _refused(self, seen: str) -> UploadRefused:
         first = self.problems[0]
-        message = f"{seen} The first is row {first.row}: {first.detail.rstrip('.')}. {_REMEDY}"
+        where = self._unit.first.format(row=first.row)
+        message = f"{seen} The first is {where}{first.detail.rstrip('.')}. {self._unit.remedy}"
         return UploadRefused(message, problems=self.problems)
 
 
@@ -88,8 +124,8 @@ class RowLedger(_Ledger):
 
     _smallest = "two rows of two classes"
 
-    def __init__(self, limits: Limits, *, strict: bool) -> None:
-        super().__init__(limits, strict=strict)
+    def __init__(self, limits: Limits, *, strict: bool, unit: Unit = ROWS) -> None:
+        super().__init__(limits, strict=strict, unit=unit)
         self._lost: Counter[str] = Counter()
         self.classes: Counter[str] = Counter()
 
@@ -119,16 +155,15 @@ class RowLedger(_Ledger):
 
     def _judge(self) -> None:
         if vanished := [label for label in self._lost if label not in self.classes]:
-            raise self._refused(f"All rows of {_named(vanished)} are bad, so nothing of it would be left.")
+            raise self._refused(f"All {self._unit.many} of {_named(vanished)} are bad, so nothing of it would be left.")
         if len(self.classes) < 2:
             raise self._one_class()
 
     def _one_class(self) -> UploadRefused:
         label, items = next(iter(self.classes.items()))
-        rows = "1 row has" if items == 1 else f"All {items} rows have"
+        rows = f"1 {self._unit.one} has" if items == 1 else f"All {items} {self._unit.many} have"
         return UploadRefused(
-            f"{rows} the label {_quoted(label)}; a classifier needs at least two classes. "
-            "Add rows of another class, or name the right label column.",
+            f"{rows} the label {_quoted(label)}; a classifier needs at least two classes. {self._unit.classes}",
             problems=self.problems,
         )
 
@@ -138,8 +173,8 @@ class ValueLedger(_Ledger):
 
     _smallest = "two rows with different targets"
 
-    def __init__(self, limits: Limits, *, strict: bool) -> None:
-        super().__init__(limits, strict=strict)
+    def __init__(self, limits: Limits, *, strict: bool, unit: Unit = ROWS) -> None:
+        super().__init__(limits, strict=strict, unit=unit)
         self._values: list[float] = []
 
     @property

@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal, Required, TypedDict
 
+from service.uploads.policy import ROWS, Unit
+
 _LISTED_CONFLICTS = 20
 _LISTED_ROWS = 20
 _LISTED_CLASSES = 10
@@ -16,7 +18,9 @@ class Conflict(TypedDict, total=False):
     text_rows: list[int]
     """First 20 rows that hold it, where items are texts."""
     rows: list[int]
-    """The same, where they are vectors or rows of a table."""
+    """The same, where they are not."""
+    files: list[str]
+    """Paths of these, where they are files."""
     labels: list[str]
 
 
@@ -52,7 +56,8 @@ def assess(
     *,
     bad_count: int,
     notes: Sequence[str],
-    item: Literal["text", "row", "vector"] = "text",
+    item: Literal["text", "row", "vector", "image", "sound"] = "text",
+    unit: Unit = ROWS,
 ) -> Quality:
     """Assesses the items of a classification that were kept.
 
@@ -64,6 +69,7 @@ def assess(
         bad_count: Rows that were left out.
         notes: Sentences of the readers, which go first.
         item: What an item is.
+        unit: What a row is called.
 
     Cost: O(n) time and memory over references to the items; 0.1 s for n = 100,000.
     """
@@ -72,9 +78,9 @@ def assess(
     duplicates = sum(len(indexes) - len({labels[index] for index in indexes}) for indexes in repeats.values())
     name, fewest = min(classes.items(), key=lambda pair: pair[1])
     found_notes = [
-        *_left_out(bad_count),
-        *_repeated(duplicates, f"{item} and label" if item != "row" else "label included"),
-        *_contradicted(conflicts, item),
+        *_left_out(bad_count, unit),
+        *_repeated(duplicates, f"{item} and label" if item != "row" else "label included", unit),
+        *_contradicted(conflicts, item, unit),
         *_class_notes(classes),
     ]
     return {
@@ -90,7 +96,7 @@ def assess(
 
 
 def assess_values(
-    items: Sequence[Hashable], targets: Sequence[float], *, bad_count: int, notes: Sequence[str]
+    items: Sequence[Hashable], targets: Sequence[float], *, bad_count: int, notes: Sequence[str], unit: Unit = ROWS
 ) -> Quality:
     """Assesses the items of a regression that were kept (see `assess`)."""
     duplicates = len(items) - len(set(zip(items, targets, strict=True)))
@@ -100,7 +106,7 @@ def assess_values(
         "duplicates": duplicates,
         "rows_read": len(items) + bad_count,
         "rows_left_out": bad_count,
-        "notes": [*notes, *_left_out(bad_count), *_repeated(duplicates, "target included")],
+        "notes": [*notes, *_left_out(bad_count, unit), *_repeated(duplicates, "target included", unit)],
     }
 
 
@@ -122,20 +128,21 @@ def _conflict(indexes: Sequence[int], labels: Sequence[str], rows: Sequence[int]
     return {"text_rows": shown, "labels": found} if item == "text" else {"rows": shown, "labels": found}
 
 
-def _left_out(bad_count: int) -> list[str]:
-    return [f"{_rows(bad_count)} left out as bad; they are listed by number and reason."] if bad_count else []
+def _left_out(bad_count: int, unit: Unit) -> list[str]:
+    return [f"{_counted(bad_count, unit)} left out as bad; they are listed by number and reason."] if bad_count else []
 
 
-def _repeated(duplicates: int, what: str) -> list[str]:
-    return [f"{_rows(duplicates)} a repetition of an earlier row, {what}."] if duplicates else []
+def _repeated(duplicates: int, what: str, unit: Unit) -> list[str]:
+    return [f"{_counted(duplicates, unit)} a repetition of an earlier {unit.one}, {what}."] if duplicates else []
 
 
-def _contradicted(conflicts: Sequence[Conflict], item: str) -> list[str]:
+def _contradicted(conflicts: Sequence[Conflict], item: str, unit: Unit) -> list[str]:
     if not conflicts:
         return []
     rows = conflicts[0]["text_rows" if item == "text" else "rows"]
     cases = "1 case" if len(conflicts) == 1 else f"{len(conflicts)} cases"
-    return [f"The same {item} carries different labels in {cases}, the first in rows {', '.join(map(str, rows[:5]))}."]
+    first = ", ".join(map(str, rows[:5]))
+    return [f"The same {item} carries different labels in {cases}, the first in {unit.many} {first}."]
 
 
 def _class_notes(classes: Mapping[str, int]) -> list[str]:
@@ -159,5 +166,5 @@ def _listed(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - _LISTED_CLASSES} more" if len(names) > _LISTED_CLASSES else shown
 
 
-def _rows(count: int) -> str:
-    return "1 row is" if count == 1 else f"{count} rows are"
+def _counted(count: int, unit: Unit) -> str:
+    return f"1 {unit.one} is" if count == 1 else f"{count} {unit.many} are"

@@ -1,15 +1,17 @@
 """A file of labelled items -> items, in every modality: the one entry for uploads.
 
-sniff -> modality (said or guessed) -> text | tables | vectors
+sniff -> modality (said or guessed) -> text | tables | vectors | files (images and sounds)
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from service.errors import UploadRefused
+from service.uploads.files import read_archive
 from service.uploads.formats import open_json_table, open_text_table
 from service.uploads.items import Items, Modality, Reading, TaskKind
 from service.uploads.limits import Limits
+from service.uploads.media_table import read_media
 from service.uploads.names import TEXT_NAMES, guessed
 from service.uploads.npy import open_arrays
 from service.uploads.parquet_clean import clean_table, rewritten
@@ -23,12 +25,21 @@ __all__ = ["Items", "Modality", "Reading", "TaskKind", "read_upload"]
 
 _OR_A_TABLE = 'If it is a table with a column to predict, say so: "modality": "table", "target": "<column>".'
 
+_WHAT = {
+    "text": "texts",
+    "table": "a table with a target",
+    "vector": "vectors",
+    "image": "images",
+    "audio": "sounds",
+}
+
 
 def read_upload(path: Path, filename: str, reading: Reading, limits: Limits) -> Items:
     """Reads a file of labelled items. Blocks: call it from a worker thread.
 
-    The modality is the caller's; else a table where a target was named, vectors where the file is NumPy's or has one
-    column of lists of numbers and none called as texts are, and texts otherwise.
+    The modality is the caller's; else images or sounds where the file is an archive, or Parquet with a column of bytes
+    that are one or the other and none called as texts are; a table where a target was named; vectors where the file is
+    NumPy's or has one column of lists of numbers and none called as texts are; and texts otherwise.
 
     Args:
         path: The finished local file; beside it is room for a copy while Parquet is read.
@@ -37,12 +48,14 @@ def read_upload(path: Path, filename: str, reading: Reading, limits: Limits) -> 
         limits: How large it, and each part of it, may be.
 
     Raises:
-        FormatUnsupported: It is an image, an archive, a workbook, ..., or of a format that its modality does not have.
+        FormatUnsupported: It is a single image, a workbook, ..., or of a format that its modality does not have.
         UploadUnreadable: It is not what it says it is: encoding, quoting, structure.
         UploadTooLarge: It, or a part of it, is over a limit.
         UploadRefused: It was read and cannot be learned from; or the caller's words do not fit each other.
     """
-    kind = sniff(path, filename, limits)
+    kind = sniff(path, filename, limits, archives=True)
+    if kind in {"zip", "tar"}:
+        return _read_archive(path, "zip" if kind == "zip" else "tar", reading, limits)
     modality = reading.modality or ("table" if reading.target is not None or reading.columns else None)
     if modality is None and kind != "parquet":
         modality = _guess(path, kind, reading, limits)
@@ -53,7 +66,22 @@ def read_upload(path: Path, filename: str, reading: Reading, limits: Limits) -> 
         return _of_texts(read_text_here(path, filename, limits=limits, **_text_options(reading)))
     if modality == "vector":
         return _read_vectors(path, kind, reading, limits)
+    if modality in {"image", "audio"}:
+        raise UploadRefused(
+            f"The file is {kind}, which holds no {_WHAT[modality]}. Send them as .zip or .tar, in one folder for each "
+            "class or with a metadata.csv beside them, or as Parquet with a column of their bytes."
+        )
     return read_table(open_text_table(path, kind, limits, named_by=None), reading, limits)
+
+
+def _read_archive(path: Path, kind: Literal["zip", "tar"], reading: Reading, limits: Limits) -> Items:
+    if reading.modality not in {None, "image", "audio"}:
+        raise UploadRefused(
+            f"The file is an archive, in which images or sounds are sent, and 'modality' is {reading.modality!r}. "
+            "Send texts, tables and vectors as a file of their own."
+        )
+    _check_words(reading, reading.modality or "image")
+    return read_archive(path, kind, reading, limits)
 
 
 def _guess(path: Path, kind: Format, reading: Reading, limits: Limits) -> Modality:
@@ -72,11 +100,13 @@ def _check_words(reading: Reading, modality: Modality | None) -> None:
         "text": {"target": reading.target, "columns": reading.columns},
         "table": {"text": reading.text, "label": reading.label if reading.target is not None else None},
         "vector": {"text": reading.text, "columns": reading.columns},
+        "image": {"text": reading.text, "columns": reading.columns},
+        "audio": {"text": reading.text, "columns": reading.columns},
         None: {},
     }
     if given := [word for word, value in foreign[modality].items() if value]:
-        what = {"text": "texts", "table": "a table with a target", "vector": "vectors"}[modality or "text"]
-        remedy = "Leave it out." if modality == "table" else f"Leave it out. {_OR_A_TABLE}"
+        what = _WHAT[modality or "text"]
+        remedy = "Leave it out." if modality in {"table", "image", "audio"} else f"Leave it out. {_OR_A_TABLE}"
         raise UploadRefused(f"'{given[0]}' was given, which means nothing for {what}. {remedy}")
     if modality == "text" and reading.task == "regression":
         raise UploadRefused(
@@ -92,11 +122,16 @@ def _text_options(reading: Reading) -> dict[str, Any]:
 def _read_parquet(path: Path, filename: str, modality: Modality | None, reading: Reading, limits: Limits) -> Items:
     clean = path.with_name(f"{path.name}.clean")
     try:
-        reply = rewritten(path, clean, filename, limits, modality=modality, text=_text_options(reading))
+        label = reading.label or reading.target
+        text = _text_options(reading)
+        reply = rewritten(path, clean, filename, limits, modality=modality, text=text, label=label)
         found = reply.pop("modality")
         if found == "text":
             _check_words(reading, "text")
             return _of_texts(from_json(reply))
+        if found in {"image", "audio"}:
+            _check_words(reading, found)
+            return read_media(clean, reply, "image" if found == "image" else "audio", reading, limits)
         table = clean_table(clean, reply)
         if found == "vector":
             return read_vectors(table, "parquet", reading, limits)

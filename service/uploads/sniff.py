@@ -1,21 +1,29 @@
 """Which format is an upload in? Decided by its first bytes, then by its name; never by what the client declares."""
 
+import bz2
 import codecs
+import gzip
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from service.errors import FormatUnsupported, UploadTooLarge, UploadUnreadable
 from service.uploads.limits import Limits
+from service.uploads.media import HEAD_BYTES, kind_of
 
-Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "npy", "npz"]
+Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "npy", "npz", "zip", "tar"]
 
 _HEAD_BYTES = 4096
 _PARQUET = b"PAR1"
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
+_EMPTY_ZIP = b"PK\x05\x06"
 _ZIP_NAME_AT = 26
 """Where a zip member's header says how long its name is, which begins four bytes further on."""
 _TAKEN = "Send CSV, TSV, JSON Lines or Parquet with one row an item, or vectors as NumPy (.npy, .npz)."
+_ARCHIVES = "Images and sounds are taken as .zip, .tar, .tar.gz or .tar.bz2, in one folder for each class."
+_COMPRESSED = (b"\x1f\x8b", b"BZh")
+_USTAR_AT = 257
 _BY_SUFFIX: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -26,6 +34,7 @@ _BY_SUFFIX: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_RIFF = {b"WAVE": "a WAV sound", b"WEBP": "a WebP image", b"AVI ": "a film (AVI)"}
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -51,22 +60,24 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program"),
     (b"OggS\x00", "an Ogg sound"),
     (b"fLaC\x00", "a FLAC sound"),
+    (b"ID3", "an MP3 sound"),
     (b"{\\rtf", "an RTF document"),
 )
 
 
-def sniff(path: Path, filename: str, limits: Limits) -> Format:
+def sniff(path: Path, filename: str, limits: Limits, *, archives: bool = False) -> Format:
     """Names the format of a file.
 
     Args:
         path: The finished local file.
         filename: What the caller called it; only its suffix counts, and only where the bytes leave a choice.
         limits: The file's largest size.
+        archives: Whether archives are taken.
 
     Raises:
         UploadTooLarge: More bytes than `limits.bytes`.
         UploadUnreadable: Empty, or not what its name says.
-        FormatUnsupported: A known format that is not taken (image, archive, workbook, web page, ...).
+        FormatUnsupported: A known format that is not taken (a single image, workbook, web page, ...).
     """
     size_bytes = path.stat().st_size
     if size_bytes > limits.bytes:
@@ -83,7 +94,9 @@ def sniff(path: Path, filename: str, limits: Limits) -> Format:
         return "npy"
     if _first_member(head).endswith(b".npy"):
         return "npz"
-    _refuse_binary(head)
+    if archives and (kind := _archive_format(path, head)) is not None:
+        return kind
+    _refuse_binary(head, archives=archives)
     return _text_format(head, suffix)
 
 
@@ -110,10 +123,35 @@ def _parquet(tail: bytes) -> Format:
     return "parquet"
 
 
-def _refuse_binary(head: bytes) -> None:
+def _archive_format(path: Path, head: bytes) -> Literal["zip", "tar"] | None:
+    if head.startswith(_EMPTY_ZIP):
+        return "zip"
+    if head.startswith(_ZIP):
+        return None if b"[Content_Types].xml" in head or b"xl/workbook.xml" in head else "zip"
+    if head[_USTAR_AT : _USTAR_AT + 5] == b"ustar":
+        return "tar"
+    return "tar" if head.startswith(_COMPRESSED) and _holds_tar(path, head) else None
+
+
+def _holds_tar(path: Path, head: bytes) -> bool:
+    """Whether what is compressed begins as a tar archive does."""
+    opened = gzip.GzipFile if head.startswith(_COMPRESSED[0]) else bz2.BZ2File
+    try:
+        with opened(path, "rb") as file:
+            return file.read(_USTAR_AT + 5).endswith(b"ustar")
+    except (OSError, EOFError, ValueError, zlib.error):
+        return False
+
+
+def _refuse_binary(head: bytes, *, archives: bool) -> None:
     kind = _archive(head) or next((name for magic, name in _SIGNATURES if head.startswith(magic)), None)
-    if kind is not None:
+    if kind is None:
+        return
+    if not archives:
         raise FormatUnsupported(f"The file is {kind}, whatever its name says. {_TAKEN}")
+    if kind_of(head[:HEAD_BYTES], "") is not None:
+        raise FormatUnsupported(f"The file is {kind}, and a fit needs many with their labels. {_ARCHIVES}")
+    raise FormatUnsupported(f"The file is {kind}, whatever its name says. {_TAKEN} {_ARCHIVES}")
 
 
 def _archive(head: bytes) -> str | None:
@@ -122,8 +160,8 @@ def _archive(head: bytes) -> str | None:
         if b"xl/" in head or b"[Content_Types].xml" in head:
             return "an Excel workbook (or another Office document; in Excel, save the sheet as 'CSV UTF-8')"
         return "a zip archive"
-    if head.startswith(b"RIFF") and head[8:12] in {b"WAVE", b"WEBP", b"AVI "}:
-        return "a sound, image or film (RIFF)"
+    if head.startswith(b"RIFF") and head[8:12] in _RIFF:
+        return _RIFF[head[8:12]]
     return None
 
 

@@ -16,7 +16,7 @@ from service.uploads.cells import Bad, as_label, as_target, is_empty
 from service.uploads.items import F64, TaskKind
 from service.uploads.limits import Limits
 from service.uploads.names import quoted
-from service.uploads.policy import RowLedger, ValueLedger
+from service.uploads.policy import ROWS, RowLedger, Unit, ValueLedger
 from service.uploads.quality import Quality, assess, assess_values
 from service.uploads.rows import Cell
 
@@ -102,8 +102,16 @@ def decide(column: str, cells: Sequence[Cell], task: TaskKind | None, limits: Li
     ]
 
 
-def settle(column: str, found: Found, task: TaskKind, limits: Limits, *, strict: bool) -> Settled:
+def settle(column: str, found: Found, task: TaskKind, limits: Limits, *, strict: bool, unit: Unit = ROWS) -> Settled:
     """Reads every row's target and applies the policy of bad rows.
+
+    Args:
+        column: Where the targets come from; empty where folders are the classes.
+        found: The rows.
+        task: Whether the targets are classes or numbers.
+        limits: How many classes there may be, and how many bad rows.
+        strict: Refuse any bad row.
+        unit: What a row is called.
 
     Raises:
         UploadTooLarge: More classes than the limit.
@@ -111,11 +119,16 @@ def settle(column: str, found: Found, task: TaskKind, limits: Limits, *, strict:
     """
     if task == "regression":
         return _settle_values(found, limits, strict=strict)
-    return _settle_classes(column, found, limits, strict=strict)
+    return _settle_classes(column, found, RowLedger(limits, strict=strict, unit=unit), limits)
 
 
 def quality_of(
-    keys: Sequence[bytes], settled: Settled, notes: Sequence[str], *, item: Literal["row", "vector"]
+    keys: Sequence[bytes],
+    settled: Settled,
+    notes: Sequence[str],
+    *,
+    item: Literal["row", "vector", "image", "sound"],
+    unit: Unit = ROWS,
 ) -> Quality:
     """What was noticed in the rows that are kept.
 
@@ -124,11 +137,16 @@ def quality_of(
         settled: The same rows.
         notes: What was decided for the caller.
         item: What an item is.
+        unit: What a row is called.
     """
     if settled.targets is not None:
-        return assess_values(keys, settled.targets.tolist(), bad_count=settled.bad_count, notes=notes)
+        return assess_values(keys, settled.targets.tolist(), bad_count=settled.bad_count, notes=notes, unit=unit)
     return assess(
-        keys, settled.labels, settled.rows, settled.classes, bad_count=settled.bad_count, notes=notes, item=item
+        *(keys, settled.labels, settled.rows, settled.classes),
+        bad_count=settled.bad_count,
+        notes=notes,
+        item=item,
+        unit=unit,
     )
 
 
@@ -154,10 +172,10 @@ def _settle_values(found: Found, limits: Limits, *, strict: bool) -> Settled:
     )
 
 
-def _settle_classes(column: str, found: Found, limits: Limits, *, strict: bool) -> Settled:
-    ledger = RowLedger(limits, strict=strict)
+def _settle_classes(column: str, found: Found, ledger: RowLedger, limits: Limits) -> Settled:
     read = _labels(found.cells, limits)
-    _refuse_unique(column, [label for label in read if isinstance(label, str)])
+    if column:
+        _refuse_unique(column, [label for label in read if isinstance(label, str)])
     bad = _bad_rows(found, read)
     for problem, position in _in_order(found, bad):
         label = None if position is None else read[position]

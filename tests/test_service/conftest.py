@@ -10,7 +10,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,17 @@ from models.catalog import entry
 from models.hosted import host
 from service.database.engine import migrate, open_engine
 from service.ids import new_id
-from service.jobs.adapting import Adapting
-from service.jobs.child import failure
-from service.jobs.fit import Fitting, Order
+from service.jobs.child import failure, obey
+from service.jobs.fit import Fitting
 from service.jobs.fitter import Failed, Fitter, Stopped
+from service.jobs.work import Work
+from service.jobs.worker import kinds_of
 from service.registry import jobs, keys, publishing
 from service.registry.datasets import Dataset
 from service.routes.state import State
 from service.settings import Settings
 from service.store.blobs import Blobs
+from service.store.embeddings import EmbeddingCache
 from service.wiring import create_api, enclosed, prepare, running
 
 WORDS = {
@@ -50,12 +51,16 @@ def csv_of(rows: dict[str, list[str]]) -> bytes:
 
 
 class InlineFitter(Fitter):
-    """Fits in this process, on the thread that asks."""
+    """Does what the child would do in this process, on the thread that asks."""
 
-    def __init__(self, fitting: Fitting, hold: threading.Event) -> None:
+    def __init__(self, fitting: Fitting, folder: Path, hold: threading.Event) -> None:
         super().__init__(memory_bytes=2**40)
         self._fitting = fitting
+        self._folder = folder
         self._hold = hold
+
+    def warm(self) -> None:
+        """There is no child."""
 
     def run(
         self, command: dict[str, Any], on_progress: Callable[[str, float], None], why_stop: Callable[[], str | None]
@@ -65,7 +70,7 @@ class InlineFitter(Fitter):
             if (reason := why_stop()) is not None:
                 raise Stopped(reason)
         try:
-            return asdict(self._fitting.run(Order(**command["order"]), on_progress))
+            return obey(command, self._fitting, self._folder, on_progress)
         except Exception as error:
             raise Failed(failure(error)) from error
 
@@ -73,8 +78,8 @@ class InlineFitter(Fitter):
 class InlineQueue:
     """Runs each job in a thread of its own, one at a time."""
 
-    def __init__(self, adapting: Adapting) -> None:
-        self._adapting = adapting
+    def __init__(self, work: Work) -> None:
+        self._jobs = work
         self._one = threading.Lock()
         self.threads: list[threading.Thread] = []
         self.cancelled: list[str] = []
@@ -89,9 +94,9 @@ class InlineQueue:
 
     def _work(self, job_id: str) -> None:
         with self._one:
-            outcome = self._adapting.fit(job_id)
+            outcome = self._jobs.run(job_id)
             if outcome is not None:
-                self._adapting.publish(job_id, outcome)
+                self._jobs.keep(job_id, outcome)
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +143,10 @@ class Service:
         files = {"file": ("intents.csv", csv_of(WORDS))}
         return self.client.post(f"/v1/adapters?wait={wait}", files=files, data={"name": name, **form})
 
+    def host(self, id_: str = "mine", wait: float = 30, **body: Any) -> Any:
+        """Host the fake backbone under a name of one's own."""
+        return self.client.post(f"/v1/backbones?wait={wait}", json={"id": id_, "source": {"catalog": "fake"}} | body)
+
     def predict(self, ref: str, *inputs: Any, **more: Any) -> Any:
         return self.client.post(f"/v1/adapters/{ref}/predict", json={"inputs": list(inputs), **more})
 
@@ -164,9 +173,10 @@ def service(settings: Settings, hold: threading.Event) -> Iterator[Service]:
         portal = client.portal
         assert portal is not None
         with portal.wrap_async_context_manager(running(settings)) as state:
-            fitting = Fitting(Blobs(state.home), settings.backbones_dir, 1, time.monotonic)
-            adapting = Adapting(state.engine, state.home, InlineFitter(fitting, hold), time.time)
-            queue = InlineQueue(adapting)
+            cache = EmbeddingCache(state.home / "cache", settings.cache_bytes)
+            fitting = Fitting(Blobs(state.home), settings.backbones_dir, 1, time.monotonic, cache)
+            fitter = InlineFitter(fitting, settings.backbones_dir, hold)
+            queue = InlineQueue(Work(state.engine, fitter, kinds_of(state.engine, settings), time.time))
             state.queue.close()
             api.state.graft = dataclasses.replace(state, queue=queue)
             opened.append(enclosed(api))
@@ -175,6 +185,7 @@ def service(settings: Settings, hold: threading.Event) -> Iterator[Service]:
             hold.set()
             for thread in queue.threads:
                 thread.join(30)
+            cache.close()
 
 
 async def _ready(state: State) -> None:
@@ -294,6 +305,7 @@ class Records:
             "created_at": 1.0,
             "started_at": None,
             "finished_at": None,
+            "result": None,
         }
         return jobs.Job(**(fields | more))
 

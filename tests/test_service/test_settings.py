@@ -1,6 +1,7 @@
 """Settings come from GRAFT_* variables, and from nothing else."""
 
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -21,6 +22,12 @@ def test_values_are_read_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("GRAFT_BACKBONES", "fake, minilm-l6")
     settings = Settings.from_environment()
     assert (settings.home, settings.max_rows, settings.backbones) == (tmp_path, 7, ("fake", "minilm-l6"))
+
+
+def test_folders_are_absolute_and_there_are_none_by_default(monkeypatch, tmp_path):
+    assert Settings.from_environment().backbone_folders == ()
+    monkeypatch.setenv("GRAFT_BACKBONE_FOLDERS", f"{tmp_path}, /srv/weights")
+    assert Settings.from_environment().backbone_folders == (tmp_path, Path("/srv/weights"))
 
 
 def test_an_unknown_variable_stops_the_start_and_names_the_nearest(monkeypatch):
@@ -53,6 +60,12 @@ def test_the_clients_own_variables_may_stand_beside(monkeypatch):
         ("GRAFT_WORKERS", "2"),
         ("GRAFT_WORKERS", "-1"),
         ("GRAFT_BACKBONES", " , "),
+        ("GRAFT_BACKBONE_FOLDERS", "weights"),
+        ("GRAFT_MAX_BACKBONE_BYTES", str(2**31)),
+        ("GRAFT_MAX_SOUND_S", "inf"),
+        ("GRAFT_MAX_IMAGE_PIXELS", "0"),
+        ("GRAFT_CACHE_BYTES", "-1"),
+        ("GRAFT_GPU_MEMORY_BYTES", "-1"),
         ("GRAFT_MAX_FIT_S", "0"),
         ("GRAFT_LOG_LEVEL", "LOUD"),
         ("GRAFT_FIT_MEMORY_BYTES", "1024"),

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from service.database import engine as module
 from service.database.engine import alembic_config, migrate, open_engine, writing
 from service.database.tables import metadata
+from service.registry import jobs
 
 ROOT = Path(__file__).parents[3]
 TURNS = 25
@@ -162,4 +163,20 @@ def test_down_and_up_again(engine):
     assert set(inspect(engine).get_table_names()) == {"alembic_version"}
     command.upgrade(config, "head")
     assert set(inspect(engine).get_table_names()) == {"alembic_version", *metadata.tables}
+    command.check(config)
+
+
+def test_jobs_of_the_schema_before_are_kept_and_have_no_result(records):
+    config = alembic_config(_url(records.engine))
+    command.downgrade(config, "0002")
+    with writing(records.engine) as connection:
+        connection.execute(
+            text(
+                "insert into jobs (id, tenant, kind, adapter, request, state, stage, progress, attempts, seconds, "
+                "created_at) values ('job_old', 'default', 'adapt', 'a', '{}', 'succeeded', 'published', 1, 1, '{}', 1)"
+            )
+        )
+    migrate(_url(records.engine))
+    job = jobs.get(records.engine, "default", "job_old")
+    assert (job.state, job.result) == ("succeeded", None)
     command.check(config)

@@ -1,13 +1,16 @@
 """What is packed of an upload comes back, and its facts are JSON."""
 
+import io
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from adapters.columns import Column, Kind, Rows
 from models.errors import Problem
-from service.registry.items import facts_of, pack, pack_items, unpack, unpack_items
+from service.registry.items import GROUP_BYTES, MEDIA, facts_of, pack, pack_items, unpack, unpack_items
 from service.uploads.items import Items
 from service.uploads.quality import assess, assess_values
 
@@ -24,6 +27,7 @@ ROWS = Rows(
     np.array([["a", "ü"], ["", "ü"], ["b", "a\nb"], ["a", ""]], dtype=object),
 )
 Z = np.array([[1.5, np.pi], [0.0, -0.0], [1e-45, 3e38], [1, 2]], np.float32)
+FILES = (b"\x89PNG", b"", b"\x89PNG", bytes(range(256)))
 
 
 def items(modality: str, *, regression: bool = False) -> Items:
@@ -48,10 +52,21 @@ def items(modality: str, *, regression: bool = False) -> Items:
         vectors=Z if modality == "vector" else None,
         table=ROWS if modality == "table" else None,
         schema=SCHEMA if modality == "table" else (),
+        files=FILES if modality in MEDIA else (),
+        names=("a/1", "ü/2", "b/3", "b/4") if modality in MEDIA else (),
+        media={"formats": {"png": 4}} if modality in MEDIA else None,
     )
 
 
-CASES = [("text", False), ("vector", False), ("vector", True), ("table", False), ("table", True)]
+CASES = [
+    ("image", False),
+    ("audio", True),
+    ("text", False),
+    ("vector", False),
+    ("vector", True),
+    ("table", False),
+    ("table", True),
+]
 
 
 @pytest.mark.parametrize(("modality", "regression"), CASES)
@@ -62,6 +77,8 @@ def test_items_survive_packing(modality: str, regression: bool):
     assert found.n == given.n == 4
     assert tuple(found.labels) == given.labels
     assert tuple(found.texts) == given.texts
+    assert tuple(found.files) == given.files
+    assert facts.get("media") == given.media
     assert (found.targets is None) == (given.targets is None)
     if regression:
         assert found.targets.tolist() == TARGETS.tolist()
@@ -121,3 +138,11 @@ def test_facts():
     assert (values["width"], values["classes"]) == (2, {})
     assert values["target"] == {"low": -2.0, "high": 1e300, "mean": pytest.approx(2.5e299)}
     assert "schema" not in values
+
+
+def test_files_are_written_in_groups_and_not_compressed():
+    given = replace(items("image"), files=(*(bytes([at]) * GROUP_BYTES for at in range(3)), b"x"))
+    packed = pack(given)
+    assert 3 * GROUP_BYTES < len(packed) < 3 * GROUP_BYTES + 20_000
+    assert pq.ParquetFile(io.BytesIO(packed)).num_row_groups == 4
+    assert tuple(unpack(packed, facts_of(given, 1)).files) == given.files

@@ -87,5 +87,5 @@ def test_a_fits_request_names_its_job_and_the_jobs_lines_do(service, lines):
     version = service.adapt().json()
     job = version["job"]
     seen = {line["event"] for line in lines() if line.get("job") == job}
-    assert {"request", "a fit begins", "published"} <= seen
+    assert {"request", "a job begins", "published", "a job is done"} <= seen
     assert all(line["tenant"] == "default" for line in lines() if line.get("job") == job)

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from adapters.methods import METHODS
 from service.routes.guard import Guard
 from service.routes.predict_file import ANSWERS, SUFFIXES
+from service.routes.predict_items import ITEMS
 from service.wiring import VERSION, create_api
 
 LOOPBACK = "127.0.0.1"
@@ -106,8 +107,11 @@ def test_every_operation_that_takes_a_body_describes_it(operations):
         ("post", "/v1/datasets"): {"multipart/form-data"},
         ("post", "/v1/adapters"): {"application/json", "multipart/form-data"},
         ("put", "/v1/adapters/{name}/aliases/{alias}"): {"application/json"},
-        ("post", "/v1/adapters/{ref}/predict"): {"application/json", "multipart/form-data", *SUFFIXES},
+        ("post", "/v1/adapters/{ref}/predict"): {"application/json", "multipart/form-data", *SUFFIXES, *ITEMS},
+        ("post", "/v1/backbones"): {"application/json", "multipart/form-data"},
+        ("post", "/v1/backbones:rank"): {"application/json"},
         ("post", "/v1/keys"): {"application/json"},
+        ("post", "/v1/embeddings"): {"application/json"},
     }
 
 

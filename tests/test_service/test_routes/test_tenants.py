@@ -34,7 +34,12 @@ class Known:
 
 ROUTES = {
     ("GET", "/v1/backbones"): Known("read", SHARED),
-    ("GET", "/v1/backbones/{backbone}"): Known("read", SHARED),
+    ("POST", "/v1/backbones"): Known("fit", NEW, {"id": "stolen", "source": {"adapter": "{ref}"}}),
+    ("GET", "/v1/backbones/{backbone}"): Known("read", OURS),
+    ("DELETE", "/v1/backbones/{backbone}"): Known("fit", OURS),
+    ("POST", "/v1/backbones:rank"): Known("fit", NEW, {"dataset": "{dataset}"}),
+    ("POST", "/v1/embeddings"): Known("predict", SHARED, {"model": "fake", "input": "money back"}),
+    ("GET", "/v1/models"): Known("predict", SHARED),
     ("POST", "/v1/datasets"): Known("fit", NEW),
     ("GET", "/v1/datasets"): Known("read", LIST),
     ("GET", "/v1/datasets/{dataset}"): Known("read", OURS),
@@ -88,7 +93,7 @@ def things(locked):
         "alias": "live",
         "job": version["job"],
         "key": key["id"],
-        "backbone": "fake",
+        "backbone": locked.acme.host().json()["id"],
     }
 
 
@@ -188,3 +193,18 @@ def test_the_same_name_of_two_tenants_is_two_adapters(locked):
     assert locked.acme.adapt(promote="always").json()["version"] == 2
     assert locked.globex.predict("intents", "parcel").json()["adapter"] == "intents:1"
     assert locked.acme.predict("intents", "parcel").json()["adapter"] == "intents:2"
+
+
+def test_a_backbone_of_one_tenant_is_seen_and_used_by_nobody_else(locked, things):
+    assert things["backbone"] == "mine"
+    listed = {
+        name: [one["id"] for one in getattr(locked, name).client.get("/v1/backbones").json()["data"]]
+        for name in ("acme", "globex", "operator")
+    }
+    assert listed == {"acme": ["fake", "mine"], "globex": ["fake"], "operator": ["fake"]}
+    refused = locked.globex.adapt(backbone="mine")
+    assert (refused.status_code, refused.json()["code"]) == (422, "backbone-unknown")
+    assert "mine" not in refused.json()["detail"].replace("'mine'", "")
+    assert locked.globex.host().status_code == 201
+    assert locked.globex.client.delete("/v1/backbones/mine").status_code == 204
+    assert locked.acme.client.get("/v1/backbones/mine").json()["state"] == "ready"

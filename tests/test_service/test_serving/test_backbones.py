@@ -1,6 +1,7 @@
 """Backbones are opened as soon as a worker has hosted them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,8 @@ from models.catalog import entry
 from models.errors import BackboneUnknown, WeightsCorrupt
 from models.hosted import host, hosted
 from service.errors import NotReady
+from service.registry.backbones import CHANGED, Own
+from service.registry.events import Event
 from service.serving import backbones as module
 from service.serving.backbones import Backbones
 
@@ -26,14 +29,14 @@ def _host(folder):
 
 
 def test_a_name_that_the_catalogue_has_not_stops_the_start(tmp_path):
-    with pytest.raises(BackboneUnknown, match="GRAFT_BACKBONES names 'bert'; the catalogue has fake"):
+    with pytest.raises(BackboneUnknown, match=r"GRAFT_BACKBONES names 'bert'; the catalogue has .*fake"):
         Backbones(("bert",), tmp_path, lanes=1, max_waiting=1)
 
 
 def test_only_what_is_hosted_here_may_be_asked_for(made):
-    made.check_known("fake")
+    made.check_known("acme", "fake")
     with pytest.raises(BackboneUnknown, match="hosted are fake"):
-        made.check_known("minilm-l6")
+        made.check_known("acme", "minilm-l6")
 
 
 async def test_a_backbone_is_ready_as_soon_as_it_is_hosted(made, tmp_path):
@@ -83,3 +86,150 @@ async def test_a_broken_backbone_is_tried_again_until_it_is_mended(made, tmp_pat
     graph.write_bytes(whole)
     await asyncio.wait_for(preparing, 20)
     assert made.waiting_for() == []
+
+
+class Registry:
+    """What tenants host, as the registry would tell it."""
+
+    def __init__(self):
+        self.rows, self.fitted, self.broken = [], set(), 0
+
+    def owned(self):
+        if self.broken:
+            self.broken -= 1
+            raise OSError("the database is away")
+        return list(self.rows)
+
+    def needed(self):
+        return {row.card.digest for row in self.rows if row.card} | self.fitted
+
+    def host(self, tenant, id_, card=None, **more):
+        self.rows.append(Own(tenant, replace(entry("fake"), id=id_), (), f"job_{id_}", card, 1.0, **more))
+
+
+@pytest.fixture
+def registry():
+    return Registry()
+
+
+@pytest.fixture
+def tenants(tmp_path, monkeypatch, registry):
+    monkeypatch.setattr(module, "POLL_S", 0.01)
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    backbones = Backbones(
+        ("minilm-l6",), tmp_path, lanes=1, max_waiting=100, owned=registry.owned, needed=registry.needed
+    )
+    yield backbones
+    backbones.close()
+
+
+async def _until(condition):
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def _states(backbones, tenant):
+    return {standing.id: standing.state for standing in backbones.visible(tenant)}
+
+
+async def test_what_runs_it_is_said_with_the_reason(made, tmp_path, monkeypatch):
+    card = await asyncio.to_thread(_host, tmp_path)
+    assert (made.find("acme", "fake").provider, made.find("acme", "fake").provider_why) == ("", "")
+    await asyncio.wait_for(made.prepare(), 20)
+    monkeypatch.setattr(module, "why_provider", lambda: ("cpu", "there is no driver"))
+    assert (made.find("acme", "fake").provider, made.find("acme", "fake").provider_why) == ("cpu", "there is no driver")
+    monkeypatch.setattr(module, "why_provider", lambda: ("cuda", "a device"))
+    assert made.find("acme", "fake").provider_why == "cuda was tried (a device) and did not work; the log says why"
+    assert card.digest == made.find("acme", "fake").card.digest
+
+
+async def test_the_operators_are_never_closed(made, tmp_path):
+    card = await asyncio.to_thread(_host, tmp_path)
+    await asyncio.wait_for(made.prepare(), 20)
+    following = asyncio.create_task(made.follow())
+    await _until(lambda: not made._changed)
+    await asyncio.sleep(0.05)
+    assert card.digest in made._encoders
+    following.cancel()
+
+
+class TestTenants:
+    async def test_each_sees_its_own_and_the_operators(self, tenants, registry, tmp_path):
+        card = replace(_host(tmp_path), id="mine")
+        registry.host("acme", "mine", card, state="ready")
+        registry.host("acme", "waits")
+        registry.host("globex", "broken", state="failed", error={"detail": "no such revision"})
+        assert _states(tenants, "acme") == {"minilm-l6": "preparing"}
+        tenants.refresh()
+        assert _states(tenants, "acme") == {"mine": "preparing", "minilm-l6": "preparing", "waits": "preparing"}
+        assert _states(tenants, "globex") == {"broken": "failed", "minilm-l6": "preparing"}
+        assert tenants.find("globex", "broken").error == {"detail": "no such revision"}
+        with pytest.raises(BackboneUnknown, match="'mine' here; hosted are broken, minilm-l6"):
+            tenants.check_known("globex", "mine")
+        assert tenants.waiting_for() == ["minilm-l6"], "readiness is a matter of the operator's alone"
+
+    async def test_what_is_hosted_is_opened_by_itself_and_ready_then(self, tenants, registry, tmp_path):
+        following = asyncio.create_task(tenants.follow())
+        await _until(lambda: not tenants._changed)
+        registry.host("acme", "mine", replace(_host(tmp_path), id="mine"), state="ready")
+        await asyncio.sleep(0.05)
+        assert "mine" not in _states(tenants, "acme")
+        tenants.notice(Event(1, "acme", "intents", "published"))
+        await asyncio.sleep(0.05)
+        assert "mine" not in _states(tenants, "acme")
+        tenants.notice(Event(2, "acme", "mine", CHANGED))
+        await _until(lambda: _states(tenants, "acme").get("mine") == "ready")
+        standing = tenants.find("acme", "mine")
+        assert (standing.card.id, standing.own, standing.job, standing.provider) == ("mine", True, "job_mine", "cpu")
+        following.cancel()
+
+    async def test_it_can_be_opened_at_once(self, tenants, registry, tmp_path):
+        registry.host("acme", "mine", _host(tmp_path), state="ready")
+        tenants.refresh()
+        await tenants.warm("acme", "mine")
+        assert tenants.find("acme", "mine").state == "ready"
+        await tenants.warm("acme", "nobodys")
+
+    async def test_what_hides_the_operators_name_is_ones_own(self, tenants, registry):
+        registry.host("acme", "minilm-l6")
+        tenants.refresh()
+        assert [standing.own for standing in tenants.visible("acme")] == [True]
+        assert tenants.find("acme", "minilm-l6").own
+        assert not tenants.find("globex", "minilm-l6").own
+
+    async def test_a_deleted_one_is_closed_when_nothing_needs_it(self, tenants, registry, tmp_path):
+        card = _host(tmp_path)
+        registry.host("acme", "mine", card, state="ready")
+        registry.host("globex", "theirs", card, state="ready")
+        following = asyncio.create_task(tenants.follow())
+        await _until(lambda: card.digest in tenants._encoders)
+        encoder = tenants._encoders[card.digest]
+        for change in (registry.rows.pop, lambda: registry.fitted.add(card.digest), registry.rows.pop):
+            change()
+            tenants.notice(Event(1, "acme", "mine", CHANGED))
+            await _until(lambda: not tenants._changed)
+            await asyncio.sleep(0.05)
+            assert card.digest in tenants._encoders
+        registry.fitted.clear()
+        tenants.notice(Event(2, "globex", "theirs", CHANGED))
+        await _until(lambda: card.digest not in tenants._encoders)
+        await _until(lambda: encoder._closed)
+        following.cancel()
+
+    async def test_one_that_cannot_be_opened_does_not_hold_up_the_others(self, tenants, registry, tmp_path, caplog):
+        card = _host(tmp_path)
+        registry.host("acme", "a-broken", replace(card, digest="0" * 64), state="ready")
+        registry.host("acme", "mine", card, state="ready")
+        following = asyncio.create_task(tenants.follow())
+        await _until(lambda: _states(tenants, "acme").get("mine") == "ready")
+        assert _states(tenants, "acme")["a-broken"] == "preparing"
+        assert "a backbone cannot be opened" in [record.message for record in caplog.records]
+        following.cancel()
+
+    async def test_a_registry_that_is_away_is_asked_again(self, tenants, registry, tmp_path):
+        registry.broken = 2
+        registry.host("acme", "mine", _host(tmp_path), state="ready")
+        following = asyncio.create_task(tenants.follow())
+        await _until(lambda: _states(tenants, "acme").get("mine") == "ready")
+        following.cancel()

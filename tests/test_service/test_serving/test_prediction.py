@@ -35,10 +35,11 @@ class StubEncoder:
     """Embeds a text as its two numbers; one that ends in a blank counts as cut."""
 
     def __init__(self):
-        self.long = []
+        self.long, self.tenants = [], []
 
-    async def embed(self, texts, long):
+    async def embed(self, texts, long, tenant):
         self.long.append(long)
+        self.tenants.append(tenant)
         z = np.array([[float(number) for number in text.split()] for text in texts], np.float32)
         return z, np.array([text.endswith(" ") for text in texts])
 
@@ -48,12 +49,12 @@ class Stub:
 
     def __init__(self):
         weight = np.array([[1, 0], [0, 1], [-1, -1]], np.float32)
-        self.served = Served(FACTS, Slot(weight, np.zeros(3, np.float32), 1.0))
+        self.served = Served(FACTS, Slot(weight, np.zeros(3, np.float32), 1.0), "acme")
         self.asked = []
         self.the_encoder = StubEncoder()
 
     def serves(self, head=None, **facts):
-        self.served = Served(replace(FACTS, **facts), head or self.served.head)
+        self.served = Served(replace(FACTS, **facts), head or self.served.head, "acme")
 
     async def serve(self, tenant, reference):
         self.asked.append((tenant, reference))
@@ -111,6 +112,7 @@ async def test_long_texts_are_treated_as_in_the_fit_unless_the_call_says_otherwi
     await _predict(stub, "3 1")
     await _predict(stub, "3 1", long="truncate")
     assert stub.the_encoder.long == ["truncate", "chunk", "truncate"]
+    assert set(stub.the_encoder.tenants) == {"acme"}
 
 
 async def test_vectors_go_to_the_head_as_they_are(stub):
