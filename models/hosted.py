@@ -1,6 +1,8 @@
 """The folder of hosted backbones.
 
     <folder>/<digest>/pooled.onnx, tokenizer.json, card.json    immutable; card.json is written last
+    <folder>/<digest>/prepare.json                              what is done to an item before the graph, so that the
+                                                                digest covers it; where the tokenizer does not say it
     <folder>/<id>.json                                          pointer: which digest a name of the catalogue means
     <folder>/lock.json                                          what revisions of the hub meant (see models/locks.py)
     <folder>/.<id>.lock, .<id>.staging/, .added-*/              only while hosting
@@ -27,7 +29,7 @@ from models.errors import BackboneUnknown, WeightsCorrupt
 from models.export import Exported, Progress
 from models.locks import LOCK_NAME
 from models.precision import with_half
-from models.warm import NO_LIMITS, Limits, first_item, open_card, warm
+from models.warm import NO_LIMITS, Limits, open_card, sample_items, warm
 from models.weights import check_sha256, sha256_file
 
 _logger = logging.getLogger(__name__)
@@ -35,6 +37,14 @@ _logger = logging.getLogger(__name__)
 _CARD_NAME = "card.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOCK = re.compile(r"block\d+\.")
+
+_PREPARE_NAME = "prepare.json"
+_PREPARES = (
+    *("prefix", "empty_token", "pixels"),
+    *("rate", "max_samples", "fixed_samples", "padding", "normalise_samples", "ragged"),
+)
+"""Fields of a recipe that `Backbone.prepare` and the padding of batches follow: one graph with two prefixes is two
+backbones."""
 
 _STAGES = {"download": "download", "verify": "verify", "compare with torch": "verify"}
 """What a builder's stages are called here; all others are ``convert``."""
@@ -171,12 +181,14 @@ def _export(entry: Entry, staging: Path, folder: Path, on_progress: Progress) ->
     exported = build(
         entry, folder, staging, lambda stage, share: on_progress(_STAGES.get(stage, "convert"), share * _BUILT)
     )
+    if prepared := {name: exported.recipe[name] for name in _PREPARES if name in exported.recipe}:
+        write_synced(staging / _PREPARE_NAME, prepared)
     on_progress("verify", _BUILT)
     card = _card(entry, exported, staging)
     on_progress("warm", 0.92)
     backbone = open_card(card, staging, threads=1)
     warm(backbone)
-    card = with_half(backbone, staging, [first_item(card.modality)])
+    card = with_half(backbone, staging, sample_items(card.modality))
     on_progress("publish", 0.97)
     return card
 

@@ -1,8 +1,6 @@
-"""Opening a hosted folder, and the first item that goes through it."""
+"""Opening a hosted folder, and the items that it is tried on first."""
 
 import io
-import math
-import struct
 import wave
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +66,7 @@ def warm(backbone: Backbone) -> None:
         ExportMismatch: Its embedding has another shape than the card says, or a number that is not finite.
     """
     card = backbone.card
-    z = backbone.run(backbone.prepare([first_item(card.modality)]))
+    z = backbone.run(backbone.prepare(sample_items(card.modality)[:1]))
     if z.shape != (1, *card.taps["pooled"]) or not np.isfinite(z).all():
         raise ExportMismatch(
             f"The backbone {card.id!r} gives one plain item an embedding of shape {z.shape} with "
@@ -76,29 +74,58 @@ def warm(backbone: Backbone) -> None:
         )
 
 
-def first_item(modality: str) -> Item:
-    """A short text, a picture of 64 x 64 px, or half a second of a tone."""
+TEXTS: Final = (
+    "I lost my card yesterday and need a new one.",
+    "",
+    "ok",
+    "The quarterly report shows that revenue grew by 12.5 % while costs stayed flat.",
+    "Où est ma commande ? Elle devait arriver lundi.",
+    "Der Zug nach München hat heute vierzig Minuten Verspätung.",
+    "我的快递在哪里？",
+    "WARNING!!! click here >>> http://example.com/?a=1&b=2 <<<",
+    "def area(r): return 3.14159 * r ** 2",
+    "😀 great, thanks " * 12,
+)
+SIDES_PX: Final = ((64, 64), (1, 1), (33, 250), (480, 320))
+NOISY_HZ: Final = 60
+TONES_HZ: Final = (440, NOISY_HZ, 3000, 0)
+
+
+def sample_items(modality: str) -> list[Item]:
+    """Items of many kinds, the first a plain one: what a backbone is tried on where there is no data of anybody's.
+
+    Texts in several languages, of none to a hundred words; pictures of shades and noise, of one to 150,000 pixels;
+    half seconds of tones, one in noise, and silence. The same every time.
+    """
     if modality == "text":
-        return "A first item."
-    return _picture() if modality == "image" else _tone()
+        return list(TEXTS)
+    if modality == "image":
+        return [picture for sides in SIDES_PX for picture in _pictures(*sides)]
+    return [_tone(hertz) for hertz in TONES_HZ]
 
 
-def _picture() -> bytes:
+def _pictures(height: int, width: int) -> list[bytes]:
+    """Shades, and noise of the same size."""
     from PIL import Image
 
-    shades = np.arange(64, dtype=np.uint8) * 4
-    picture = np.stack(np.broadcast_arrays(shades[:, None], shades[None, :], np.uint8(128)), axis=-1)
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
+    rows, columns = (np.linspace(0, 255, edge).astype(np.uint8) for edge in (height, width))
+    shades = np.stack(np.broadcast_arrays(rows[:, None], columns[None, :], np.uint8(128)), axis=-1)
+    noise = np.random.RandomState(0).randint(0, 256, shades.shape).astype(np.uint8)
+    files = []
+    for pixels in (shades, noise):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        files.append(file.getvalue())
+    return files
 
 
-def _tone(rate: int = 16000) -> bytes:
+def _tone(hertz: float, rate: int = 16000) -> bytes:
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
         sound.setframerate(rate)
-        heights = (int(8000 * math.sin(2 * math.pi * 440 * i / rate)) for i in range(rate // 2))
-        sound.writeframes(b"".join(struct.pack("<h", height) for height in heights))
+        time_s = np.arange(rate // 2) / rate
+        noise = np.random.RandomState(0).uniform(-400, 400, len(time_s)) if hertz == NOISY_HZ else 0.0
+        sound.writeframes((8000 * np.sin(2 * np.pi * hertz * time_s) + noise).astype("<i2").tobytes())
     return file.getvalue()

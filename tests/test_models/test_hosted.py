@@ -283,3 +283,20 @@ def test_a_card_whose_files_were_swapped_is_refused(folder, fake_card):
     (home / "card.json").write_text(json.dumps(asdict(replace(fake_card, files=files))))
     with pytest.raises(WeightsCorrupt, match="another digest"):
         open_backbone(folder, fake_card.digest, threads=1)
+
+
+def test_one_graph_prepared_in_two_ways_is_two_backbones(tmp_path, monkeypatch):
+    def with_prefix(prefix):
+        def built(e, folder, staging, on_progress):
+            exported = export_fake(e, staging, on_progress)
+            return replace(exported, recipe=exported.recipe | ({"prefix": prefix} if prefix else {}))
+
+        monkeypatch.setattr("models.hosted.build", built)
+        return host(FAKE, tmp_path, lambda _stage, _share: None, pointer=False)
+
+    cards = {prefix: with_prefix(prefix) for prefix in ("query: ", "passage: ", "")}
+    assert len({card.digest for card in cards.values()}) == 3
+    for prefix in ("query: ", "passage: "):
+        kept = open_backbone(tmp_path, cards[prefix].digest, threads=1)
+        assert kept.card.recipe["prefix"] == prefix
+    assert "prepare.json" not in cards[""].files

@@ -13,7 +13,7 @@ from models.errors import SourceRefused
 from models.hosted import host, open_backbone
 from models.onnx_check import load_graph
 from models.sources import OnnxFile
-from models.warm import first_item
+from models.warm import sample_items
 
 RNG = np.random.default_rng(0)
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'
@@ -135,7 +135,7 @@ def test_half_precision_inside_is_float32_outside(add):
 
 def test_a_sound_graph_gets_samples(add):
     backbone = add(graph(SOUND), "audio")
-    z = embed(backbone, first_item("audio"))
+    z = embed(backbone, sample_items("audio")[0])
     np.testing.assert_allclose(z[0], [0, (8000 / 32768) ** 2 / 2], atol=1e-4)
     assert (backbone.card.recipe["rate"], backbone.card.recipe["max_samples"]) == (16000, 480000)
 
@@ -143,7 +143,7 @@ def test_a_sound_graph_gets_samples(add):
 def test_a_sound_graph_of_one_length_says_so(add):
     backbone = add(graph(SOUND.replace("[n, t]", "[n, 4000]")), "audio", preprocess={"rate": 8000})
     assert backbone.card.recipe["fixed_samples"] == 4000
-    assert embed(backbone, first_item("audio")).shape == (1, 2)
+    assert embed(backbone, sample_items("audio")[0]).shape == (1, 2)
 
 
 def test_a_text_graph_gets_tokens_and_a_mask(add, tokenizer):

@@ -15,7 +15,7 @@ from models.precision import LOWEST_COSINE, _feed, add_half_graph, feeds_of, low
 from models.session import GRAPH_NAME, HALF_GRAPH_NAME, open_session
 from models.spectrogram import SoundRecipe, log_mel, sound_recipe
 from models.torchvision_ops import complete
-from models.warm import first_item
+from models.warm import sample_items
 from models.weights import sha256_file
 
 RNG = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def test_feeds_are_what_the_backbone_runs(fake, hosted_folder, fake_card):
     session = open_session(hosted_folder / fake_card.digest / GRAPH_NAME, threads=1)
     rows = [session.run(None, feed)[0][0] for feed in feeds_of(fake, texts)]
     assert np.abs(np.stack(rows) - fake.run(fake.prepare(texts))).max() < 1e-6
-    assert len(feeds_of(fake, [first_item("text")])) == 1
+    assert len(feeds_of(fake, [sample_items("text")[0]])) == 1
 
 
 def test_a_backbone_is_hosted_with_float16_only_where_a_gpu_would_use_it(fake, hosted_folder, tmp_path, monkeypatch):

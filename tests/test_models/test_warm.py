@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from models.errors import ExportMismatch
-from models.warm import first_item, warm
+from models.warm import sample_items, warm
 
 
 class Odd:
@@ -33,9 +33,9 @@ def test_another_shape_and_numbers_that_are_not_finite_are_found(fake_card, z):
         warm(Odd(dataclasses.replace(fake_card, taps={"pooled": (2,)}), z))
 
 
-def test_first_items_are_real_files():
-    picture = Image.open(io.BytesIO(first_item("image")))
+def test_sample_items_are_real_files():
+    picture = Image.open(io.BytesIO(sample_items("image")[0]))
     assert (picture.size, picture.mode) == ((64, 64), "RGB")
-    with wave.open(io.BytesIO(first_item("audio"))) as sound:
+    with wave.open(io.BytesIO(sample_items("audio")[0])) as sound:
         assert (sound.getframerate(), sound.getnframes(), sound.getnchannels()) == (16000, 8000, 1)
-    assert first_item("text")
+    assert sample_items("text")[0]
