@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -36,7 +37,7 @@ class MediaClient:
 
     def host(self, body: Mapping[str, Any]) -> None:
         """Host a backbone and wait until it answers."""
-        self._finished(self._json(self._http.post(f"/v1/backbones?wait={WAIT_S}", json=body)))
+        self._finished(self._json(self._http.post("/v1/backbones", json=body)))
         deadline = time.monotonic() + WAIT_S
         while self._json(self._http.get(f"/v1/backbones/{body['id']}"))["state"] != "ready":
             if time.monotonic() > deadline:
@@ -74,7 +75,8 @@ class MediaClient:
         """The table of backbones for a dataset, and the seconds that its job ran."""
         body = {"dataset": dataset, "backbones": list(backbones)}
         job = self._finished(self._json(self._http.post("/v1/backbones:rank", json=body)))
-        return job["result"], job["finished_at"] - job["started_at"]
+        began, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
+        return job["result"], (ended - began).total_seconds()
 
     def _finished(self, job: dict[str, Any]) -> dict[str, Any]:
         deadline = time.monotonic() + JOB_S
