@@ -1,10 +1,9 @@
-"""A text encoder's torch weights -> one ONNX file that ends in the sentence embedding. Runs where jobs run, once.
+"""A torch module -> one ONNX file that computes the same. Runs where jobs run, once for each tap.
 
-    ids, mask -> encoder -> mean over real tokens -> L2 norm -> sentence_embedding
+    module, cases of inputs -> torch.onnx (dynamo) -> one file -> run on every case -> compared with torch -> kept
 
 The same weights give the same bytes twice with one version of torch; another version may give other bytes, so what was
-hosted once is kept (see `models/hosted.py`). Cost: 12 s for 6 layers of 384 (one core).
-Source of the recipe: Reimers & Gurevych, Sentence-BERT, EMNLP 2019.
+hosted once is kept (see `models/hosted.py`).
 """
 
 import logging
@@ -18,25 +17,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Embedding
-from models.catalog import Entry
+from models.base import AS_LONG
 from models.errors import ExportFailed, ExportMismatch
 from models.session import open_session
-from models.sources import Package
-from models.text import GRAPH_NAME, INPUTS, OUTPUT, TOKENIZER_NAME
-from models.weights import WEIGHTS_NAME, weights_folder
 
 if TYPE_CHECKING:
     import onnx
     import torch
-    from transformers import PreTrainedModel
 
 OPSET = 20
-MAX_TOKENS = 512
 TOLERANCE = 1e-4
-"""Largest difference of one number of an embedding between torch and the exported graph."""
+"""Largest difference between torch and the exported graph that is kept; see `largest_difference` for its unit."""
 
-_PARITY_SHAPES = ((1, 2), (1, 16), (5, 33), (3, "longest"))
+Case = tuple[npt.NDArray[Any], ...]
+"""One array for each input of a graph."""
+
+Progress = Callable[[str, float], None]
+"""Called with a stage in words and the share done in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -56,49 +53,70 @@ class Exported:
     extras: tuple[str, ...] = ()
 
 
-Progress = Callable[[str, float], None]
-"""Called with a stage in words and the share done in [0, 1]."""
+@dataclass(frozen=True)
+class Inputs:
+    """What a graph takes, and what it is tried on before it is kept.
+
+    Attributes:
+        names: Of the inputs, in order.
+        axes: Names of the leading axes that are free in every input: ``("batch", "tokens")``.
+        cases: What it is compared with torch on: random, padded and extreme, in several sizes. The module is traced on
+            the first, whose free axes must be 2 or longer: torch would take a 1 for a constant.
+    """
+
+    names: tuple[str, ...]
+    axes: tuple[str, ...]
+    cases: tuple[Case, ...]
 
 
-def export_text(entry: Entry, folder: Path, on_progress: Progress) -> Exported:
-    """Write ``pooled.onnx`` and ``tokenizer.json`` of a text encoder into a folder.
+@dataclass(frozen=True)
+class Parity:
+    """How close a graph is to torch.
+
+    Attributes:
+        difference: The largest of all cases, as `largest_difference` gives it.
+        shape: Of one item's embedding; `AS_LONG` where it followed the length of the item.
+    """
+
+    difference: float
+    shape: tuple[int, ...]
+
+
+def export_module(module: "torch.nn.Module", inputs: Inputs, output: str, path: Path) -> None:
+    """Write a module in evaluation mode as one ONNX file without external data.
 
     Args:
-        entry: A catalogue entry with a package of weights.
-        folder: An existing, empty folder.
-        on_progress: Called with the stage and the share done in [0, 1].
+        module: Takes the inputs by position and returns one tensor.
+        inputs: The axes in `Inputs.axes` stay free.
+        output: Name of the graph's output.
+        path: The file.
+
+    Cost: 12 s for 6 layers of 384 (one core), 2 s for the smallest.
 
     Raises:
-        ExportFailed: The weights are not there, do not fit the architecture, or torch cannot export it.
-        ExportMismatch: The graph differs from torch by more than `TOLERANCE`; nothing of it may be kept.
-        WeightsCorrupt: The weights are not the recorded ones.
+        ExportFailed: torch cannot export it; the message ends in torch's own reason.
     """
-    on_progress("load weights", 0.0)
-    if not isinstance(entry.source, Package):
-        raise ExportFailed(f"Backbone {entry.id!r} does not come from a package.")
-    source, max_tokens = weights_folder(entry.source), entry.options.max_tokens or MAX_TOKENS
-    encoder = _load_encoder(source)
-    on_progress("export", 0.2)
-    _write_graph(encoder, folder / GRAPH_NAME)
-    write_tokenizer(source / TOKENIZER_NAME, folder / TOKENIZER_NAME, max_tokens)
-    on_progress("compare with torch", 0.8)
-    difference = check_parity(encoder, folder / GRAPH_NAME, max_tokens)
-    recipe = _recipe(entry.source, max_tokens, difference)
-    return Exported({"pooled": (encoder.config.hidden_size,)}, recipe, max_tokens)
+    import torch
 
-
-def write_tokenizer(source: Path, target: Path, max_tokens: int) -> None:
-    """Copy a ``tokenizer.json`` with its cut set to `max_tokens` and its padding off.
-
-    Files in circulation carry the padding and cut of whoever saved them (MiniLM's: 128 and 128). With the cut inside
-    the file, the backbone's digest covers it.
-    """
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(source))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    target.write_text(tokenizer.to_str(), encoding="utf-8")
+    examples = tuple(torch.from_numpy(array) for array in inputs.cases[0])
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module,
+                examples,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=inputs.names,
+                output_names=[output],
+                dynamic_shapes=_dynamic_shapes(inputs),
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ExportFailed(f"torch {torch.__version__} cannot export it to ONNX: {_reason(error)}") from error
+    if program is None:
+        raise ExportFailed(f"torch {torch.__version__} returned no ONNX program.")
+    write_graph_file(program.model_proto, path)
 
 
 def write_graph_file(graph: "onnx.ModelProto", path: Path) -> None:
@@ -113,110 +131,67 @@ def write_graph_file(graph: "onnx.ModelProto", path: Path) -> None:
     path.write_bytes(graph.SerializeToString(deterministic=True))
 
 
-def _load_encoder(folder: Path) -> "PreTrainedModel":
-    """The encoder; every weight of the file is used and none is missing."""
-    from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModel
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    encoder: PreTrainedModel = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
-    weights = load_file(folder / WEIGHTS_NAME)
-    # Older files also carry constants (position numbers) that the architecture now computes.
-    computed = {name for name, _ in encoder.named_buffers()} - encoder.state_dict().keys()
-    try:
-        encoder.load_state_dict({name: weight for name, weight in weights.items() if name not in computed})
-    except RuntimeError as error:
-        raise ExportFailed(f"The weights in {folder} do not fit their config.json: {error}") from error
-    return encoder
-
-
-def _pooled(encoder: "PreTrainedModel") -> "torch.nn.Module":
-    """The encoder with mean pooling and normalisation behind it."""
-    import torch
-
-    class Pooled(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = encoder
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            mean = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
-            return torch.nn.functional.normalize(mean, dim=-1)
-
-    return Pooled().eval()
-
-
-def _write_graph(encoder: "PreTrainedModel", path: Path) -> None:
-    import torch
-
-    ids = torch.ones(2, 8, dtype=torch.int64)
-    # The mask is a tensor of its own: given one object twice, the exporter silently makes one input of both.
-    mask = ids.clone()
-    free = torch.export.Dim.DYNAMIC
-    shapes = ({0: "batch", 1: "tokens"}, {0: free, 1: free})
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                _pooled(encoder),
-                (ids, mask),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=INPUTS,
-                output_names=[OUTPUT],
-                dynamic_shapes=shapes,
-                external_data=False,
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
-        raise ExportFailed(f"torch {torch.__version__} cannot export this encoder to ONNX: {error}") from error
-    if program is None:
-        raise ExportFailed(f"torch {torch.__version__} returned no ONNX program.")
-    write_graph_file(program.model_proto, path)
-
-
-def check_parity(encoder: "PreTrainedModel", path: Path, max_tokens: int) -> float:
-    """Run torch and the exported file on short, padded and longest inputs.
+def check_parity(module: "torch.nn.Module", inputs: Inputs, output: str, path: Path) -> Parity:
+    """Run torch and an exported file on every case.
 
     Returns:
-        The largest difference of one number.
+        How close they are, and the shape of an item's embedding.
 
     Raises:
-        ExportMismatch: It is more than `TOLERANCE`.
+        ExportMismatch: They differ by more than `TOLERANCE`, or the file does not run on a case.
     """
     import torch
 
-    reference, session = _pooled(encoder), open_session(path, threads=1)
-    rng = np.random.default_rng(0)
-    worst = 0.0
-    for rows, tokens in _PARITY_SHAPES:
-        width = max_tokens if isinstance(tokens, str) else tokens
-        ids, mask = _random_batch(rng, rows, width, encoder.config.vocab_size)
+    session = open_session(path, threads=1)
+    worst, shapes = 0.0, set()
+    for case in inputs.cases:
         with torch.inference_mode():
-            expected = reference(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
-        seen: Embedding = session.run([OUTPUT], dict(zip(INPUTS, (ids, mask), strict=True)))[0]
+            expected = module(*(torch.from_numpy(array) for array in case)).numpy()
+        try:
+            [seen] = session.run([output], dict(zip(inputs.names, case, strict=True)))
+        except Exception as error:  # ONNX Runtime's errors have no common class
+            sizes = ", ".join(str(array.shape) for array in case)
+            raise ExportMismatch(f"The exported graph does not run on inputs of shape {sizes}: {error}") from error
         worst = max(worst, largest_difference(expected, seen))
-    if worst > TOLERANCE:
+        shapes.add(expected.shape[1:])
+    if not worst <= TOLERANCE:
         raise ExportMismatch(f"The exported graph differs from torch by {worst:.1e}; at most {TOLERANCE:.0e} is kept.")
-    return worst
+    return Parity(
+        worst, tuple(axis.pop() if len(axis) == 1 else AS_LONG for axis in map(set, zip(*shapes, strict=True)))
+    )
 
 
-def largest_difference(expected: Embedding, seen: Embedding) -> float:
-    """Largest absolute difference of two arrays; infinite where shapes differ or a number is not finite."""
-    if expected.shape != seen.shape or not np.isfinite(seen).all():
+def largest_difference(expected: npt.NDArray[np.floating[Any]], seen: npt.NDArray[np.floating[Any]]) -> float:
+    """Largest absolute difference of one number, in units of the largest number of its item where that is above 1.
+
+    float32 carries seven digits: an item of hidden states that reach 1,000 cannot be equal to 1e-4 in plain numbers.
+
+    Returns:
+        0 for equal arrays and for empty ones; infinite where shapes differ or a number is not finite.
+    """
+    if expected.shape != seen.shape or not np.isfinite(seen).all() or not np.isfinite(expected).all():
         return float("inf")
-    return float(np.abs(expected - seen).max())
+    if not expected.size:
+        return 0.0
+    scale = np.abs(expected).max(axis=tuple(range(1, expected.ndim)), keepdims=True)
+    return float((np.abs(expected - seen) / np.maximum(scale, 1)).max())
 
 
-def _random_batch(
-    rng: np.random.Generator, rows: int, tokens: int, vocabulary: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Random (rows, tokens) ids and a mask that leaves the first row whole and cuts the others anywhere."""
-    sizes = rng.integers(1, tokens + 1, rows)
-    sizes[0] = tokens
-    mask = (np.arange(tokens) < sizes[:, None]).astype(np.int64)
-    return rng.integers(0, vocabulary, (rows, tokens)), mask
+def _dynamic_shapes(inputs: Inputs) -> tuple[Any, ...]:
+    """Free axes, named at the first input. The module takes its inputs as one tuple of arguments."""
+    import torch
+
+    named: dict[int, Any] = dict(enumerate(inputs.axes))
+    free = dict.fromkeys(named, torch.export.Dim.DYNAMIC)
+    return ((named, *[free] * (len(inputs.names) - 1)),)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, in one line: what the exporter wraps around it is advice for its own developers."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"[:300]
 
 
 @contextmanager
@@ -231,19 +206,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _recipe(source: Package, max_tokens: int, difference: float) -> dict[str, Any]:
-    import torch
-
-    return {
-        "tokenizer": TOKENIZER_NAME,
-        "truncation": max_tokens,
-        "pooling": "mean over real tokens",
-        "normalisation": "L2",
-        "precision": "float32",
-        "opset": OPSET,
-        "exporter": f"torch {torch.__version__}",
-        "weights_sha256": source.sha256,
-        "difference_from_torch": difference,
-    }

@@ -1,7 +1,7 @@
 """A text backbone that is served: `tokenizers` in front, one ONNX Runtime session behind. Never loads torch.
 
 Graph contract: inputs ``input_ids`` and ``attention_mask``, both (n, t) int64; output ``sentence_embedding``, (n, d)
-float32 of unit L2 norm.
+float32. Whether its rows have unit length stands in the card's recipe.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from models.base import BatchLimits, Card, Embedding, Encoded, Item
 from models.errors import WeightsCorrupt, WrongInput
-from models.session import open_session, provider_of
+from models.session import open_pooled
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -34,14 +34,21 @@ class TextBackbone:
     Thread-safe: the tokenizer is only read after it was opened, and a session may be run from several threads.
     """
 
-    def __init__(self, card: Card, tokenizer: Tokenizer, session: "ort.InferenceSession") -> None:
+    def __init__(self, card: Card, tokenizer: Tokenizer, session: "ort.InferenceSession", provider: str) -> None:
         self._card = card
         self._tokenizer = tokenizer
         self._session = session
+        self._provider = provider
 
     @classmethod
-    def open(cls, card: Card, folder: Path, *, threads: int) -> "TextBackbone":
+    def open(cls, card: Card, folder: Path, *, threads: int, gpu_memory_bytes: int = 0) -> "TextBackbone":
         """Load tokenizer and graph from a hosted folder whose files were already checked.
+
+        Args:
+            card: Of the backbone.
+            folder: Where its files lie.
+            threads: CPU threads within one operation.
+            gpu_memory_bytes: See `models.session.open_session`.
 
         Raises:
             WeightsCorrupt: The tokenizer cuts at another length than the card says, or pads.
@@ -53,7 +60,8 @@ class TextBackbone:
                 f"The tokenizer of {card.id} cuts at {cut} tokens (padding: {tokenizer.padding}), but its card says "
                 f"{card.max_tokens} and no padding. Delete the folder and host the backbone again."
             )
-        return cls(card, tokenizer, open_session(folder / GRAPH_NAME, threads=threads))
+        session, provider = open_pooled(card, folder, threads=threads, gpu_memory_bytes=gpu_memory_bytes)
+        return cls(card, tokenizer, session, provider)
 
     @property
     def card(self) -> Card:
@@ -68,10 +76,13 @@ class TextBackbone:
     @property
     def provider(self) -> str:
         """What runs it."""
-        return provider_of(self._session)
+        return self._provider
 
     def prepare(self, items: Sequence[Item]) -> list[Encoded]:
         """Tokenise, long texts in pieces of `Card.max_tokens`. The empty string is a text like any other.
+
+        The recipe's ``prefix`` is put before each text, and counts as part of it: the pieces of a long text begin with
+        it once. Where a tokenizer makes no token of a text, the recipe's ``empty_token`` stands for it.
 
         Cost: 25 µs for a text of 18 tokens.
 
@@ -80,14 +91,17 @@ class TextBackbone:
         """
         for index, item in enumerate(items):
             _check_text(index, item)
-        encodings = self._tokenizer.encode_batch_fast(items)
-        return [Encoded(_ids(e), tuple(_ids(piece) for piece in e.overflowing)) for e in encodings]
+        prefix = self._card.recipe.get("prefix", "")
+        texts = [f"{prefix}{item!s}" for item in items] if prefix else items
+        empty = self._card.recipe.get("empty_token", 0)
+        encodings = self._tokenizer.encode_batch_fast(texts)
+        return [Encoded(_ids(e, empty), tuple(_ids(piece, empty) for piece in e.overflowing)) for e in encodings]
 
     def run(self, batch: Sequence[Encoded]) -> Embedding:
         """Embed one batch, padded to its longest item.
 
         Returns:
-            (n, d) float32 rows of unit L2 norm, in the order given; (0, d) for an empty batch.
+            (n, d) float32, in the order given; (0, d) for an empty batch.
         """
         if not batch:
             return np.empty((0, *self._card.taps["pooled"]), dtype=np.float32)
@@ -96,7 +110,10 @@ class TextBackbone:
 
 
 def pad(batch: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
-    """Inputs of the graph for one batch: (n, t) ids, zero after an item's end, and the mask that hides the zeros."""
+    """Inputs of the graph for one batch: (n, t) ids, zero after an item's end, and the mask that hides the zeros.
+
+    The mask alone says what is padding: a graph whose network wants another id there (SigLIP) puts it in itself.
+    """
     sizes = np.array([item.size for item in batch], dtype=np.int64)
     mask = (np.arange(sizes.max()) < sizes[:, None]).astype(np.int64)
     ids = np.zeros_like(mask)
@@ -105,8 +122,8 @@ def pad(batch: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
     return dict(zip(INPUTS, (ids, mask), strict=True))
 
 
-def _ids(encoding: Encoding) -> npt.NDArray[np.int64]:
-    return np.array(encoding.ids, dtype=np.int64)
+def _ids(encoding: Encoding, empty: int) -> npt.NDArray[np.int64]:
+    return np.array(encoding.ids or [empty], dtype=np.int64)
 
 
 def _check_text(index: int, item: object) -> None:

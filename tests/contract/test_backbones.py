@@ -1,5 +1,9 @@
-"""What every backbone of the catalogue does. A new entry is held to all of it without an edit here."""
+"""What every backbone of the catalogue does that needs no download. A new one is held to all of it without an edit.
 
+Those of the hub are tried as tiny networks of the same architectures: test_architectures.py beside this file.
+"""
+
+import io
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +16,7 @@ from models.base import Backbone, Card
 from models.catalog import catalog, entry
 from models.errors import WrongInput
 from models.hosted import digest_of, host, hosted, open_backbone
+from models.sources import BuiltIn, Package
 
 TEXTS = [
     "I lost my card yesterday",
@@ -22,6 +27,37 @@ TEXTS = [
     "pay " * 200,
 ]
 REPOSITORY = Path(__file__).parents[2]
+
+
+def image(width: int, height: int, seed: int) -> bytes:
+    """A PNG of smooth colours, another for each seed."""
+    from PIL import Image
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coarse).resize((width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+def sound(seconds: float, pitch_hz: float, rate: int = 16000) -> bytes:
+    """A WAV of a tone with overtones that fades."""
+    import soundfile
+
+    time_s = np.arange(round(seconds * rate)) / rate
+    tone = sum(np.sin(2 * np.pi * pitch_hz * k * time_s) / k for k in (1, 2, 3))
+    file = io.BytesIO()
+    soundfile.write(file, 0.3 * tone * np.exp(-2 * time_s), rate, format="WAV")
+    return file.getvalue()
+
+
+def items_of(modality: str) -> list[str | bytes]:
+    """Short and long, small and large."""
+    if modality == "text":
+        return list(TEXTS)
+    if modality == "image":
+        return [image(*size, seed) for seed, size in enumerate([(64, 64), (200, 90), (1, 1), (33, 300)])]
+    return [sound(*form) for form in [(0.5, 220.0), (1.3, 440.0), (0.03, 300.0), (2.0, 900.0)]]
+
 
 RECORDED = {
     "minilm-l6": (
@@ -44,12 +80,23 @@ class Hosted:
     backbone: Backbone
 
 
-def embed(backbone: Backbone, texts: list[str]) -> np.ndarray:
-    return backbone.run(backbone.prepare(texts))
+def embed(backbone: Backbone, items: list[str | bytes]) -> np.ndarray:
+    """As many at once as the backbone takes."""
+    encoded, most = backbone.prepare(items), backbone.limits.items
+    return np.concatenate([backbone.run(encoded[i : i + most]) for i in range(0, len(encoded), most)])
 
 
-def ids_marked_by_cost() -> list:
-    return [pytest.param(e.id, marks=pytest.mark.slow if e.weights_sha256 else ()) for e in catalog().values()]
+def ids_marked_by_cost(*modalities: str) -> list:
+    """What can be hosted without a download; slow is what torch has to export first."""
+    entries = [e for e in catalog().values() if isinstance(e.source, BuiltIn | Package)]
+    return [
+        pytest.param(e.id, marks=() if e.id == "fake" else pytest.mark.slow)
+        for e in entries
+        if not modalities or e.modality in modalities
+    ]
+
+
+of_texts = pytest.mark.parametrize("it", ids_marked_by_cost("text"), indirect=True)
 
 
 @pytest.fixture(scope="session", params=ids_marked_by_cost())
@@ -60,28 +107,39 @@ def it(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
     return Hosted(folder, card, open_backbone(folder, card.digest, threads=1))
 
 
-def test_one_unit_row_an_item(it):
-    z = embed(it.backbone, TEXTS)
-    assert z.shape == (len(TEXTS), *it.card.taps["pooled"])
+def largest_change(z: np.ndarray, reference: np.ndarray) -> float:
+    """Largest difference of one number, by the length of its row."""
+    return float((np.abs(z - reference) / np.linalg.norm(reference, axis=1, keepdims=True)).max())
+
+
+def test_one_row_an_item(it):
+    items = items_of(it.card.modality)
+    z = embed(it.backbone, items)
+    assert z.shape == (len(items), *it.card.taps["pooled"])
     assert z.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
+    assert np.isfinite(z).all()
+    if it.card.recipe["normalisation"] == "L2":
+        np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
 
 
 def test_a_row_does_not_depend_on_its_neighbours_or_on_padding(it):
-    together = embed(it.backbone, TEXTS)
-    alone = np.concatenate([embed(it.backbone, [text]) for text in TEXTS])
-    np.testing.assert_allclose(together, alone, atol=1e-6)
+    items = items_of(it.card.modality)
+    alone = np.concatenate([embed(it.backbone, [item]) for item in items])
+    assert largest_change(embed(it.backbone, items), alone) <= 1e-6
 
 
 def test_order_is_kept(it):
-    np.testing.assert_allclose(embed(it.backbone, TEXTS[::-1]), embed(it.backbone, TEXTS)[::-1], atol=1e-6)
+    items = items_of(it.card.modality)
+    assert largest_change(embed(it.backbone, items[::-1])[::-1], embed(it.backbone, items)) <= 1e-6
 
 
-def test_different_texts_differ(it):
-    cosines = np.triu(embed(it.backbone, TEXTS) @ embed(it.backbone, TEXTS).T, k=1)
-    assert cosines.max() < 0.99
+def test_different_items_differ(it):
+    z = embed(it.backbone, items_of(it.card.modality))
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    assert np.triu(unit @ unit.T, k=1).max() < 0.99
 
 
+@of_texts
 def test_a_text_over_the_limit_is_cut_and_said_so(it):
     limit = it.card.max_tokens
     encoded = it.backbone.prepare(["a " * n for n in (1, 2 * limit)])
@@ -91,6 +149,7 @@ def test_a_text_over_the_limit_is_cut_and_said_so(it):
     np.testing.assert_allclose(longer[0], longer[1], atol=1e-6)
 
 
+@of_texts
 def test_the_first_token_count_over_the_limit_is_where_truncation_starts(it):
     encoded = it.backbone.prepare(["a " * n for n in range(1, it.card.max_tokens + 2)])
     whole = [e for e in encoded if not e.cut]
@@ -105,15 +164,24 @@ def test_no_items_give_no_rows(it):
     assert it.backbone.run([]).shape == (0, *it.card.taps["pooled"])
 
 
+@of_texts
 @pytest.mark.parametrize("item", [None, 1, b"text", ["text"], "half \ud800"])
 def test_what_is_not_text_is_refused(it, item):
     with pytest.raises(WrongInput, match="Item 1 "):
         it.backbone.prepare(["text", item])
 
 
+@pytest.mark.parametrize("it", ids_marked_by_cost("image", "audio"), indirect=True)
+@pytest.mark.parametrize("item", [None, 1, "text", b"", b"neither an image nor a sound"])
+def test_what_cannot_be_decoded_is_refused(it, item):
+    with pytest.raises(WrongInput, match="Item 1"):
+        it.backbone.prepare([items_of(it.card.modality)[0], item])
+
+
 def test_two_opens_give_the_same_numbers(it):
     again = open_backbone(it.folder, it.card.digest, threads=1)
-    np.testing.assert_array_equal(embed(again, TEXTS), embed(it.backbone, TEXTS))
+    items = items_of(it.card.modality)
+    np.testing.assert_array_equal(embed(again, items), embed(it.backbone, items))
 
 
 def test_the_digest_is_stable_and_covers_the_files(it):
@@ -127,11 +195,11 @@ def test_serving_loads_neither_torch_nor_transformers_nor_onnx(it):
     program = """
 import sys
 from pathlib import Path
-from models.batching import embed
 from models.hosted import open_backbone
-backbone = open_backbone(Path(sys.argv[1]), sys.argv[2], threads=1)
-embed(backbone, ["card"])
-print(sorted({"torch", "transformers", "onnx", "onnxscript", "sentence_transformers"} & sys.modules.keys()))
+from models.warm import warm
+warm(open_backbone(Path(sys.argv[1]), sys.argv[2], threads=1))
+heavy = {"torch", "transformers", "onnx", "onnxscript", "timm", "torchvision", "sentence_transformers"}
+print(sorted(heavy & sys.modules.keys()))
 """
     command = [sys.executable, "-c", program, str(it.folder), it.card.digest]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -112,7 +112,7 @@ def test_the_same_weights_give_the_same_bytes(exported, tmp_path):
 def test_what_torch_cannot_export_fails_with_its_reason(tmp_path):
     module = layer()
     module.forward = lambda states, weights: states.sum() if float(states.sum()) > float(weights.sum()) else weights
-    with pytest.raises(ExportFailed, match="cannot export it to ONNX: .*") as caught:
+    with pytest.raises(ExportFailed, match="cannot export it to ONNX: ") as caught:
         export_module(module, INPUTS, "z", tmp_path / "z.onnx")
     assert "\n" not in caught.value.message
     assert not (tmp_path / "z.onnx").exists()

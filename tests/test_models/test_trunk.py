@@ -11,7 +11,8 @@ from models.errors import SourceRefused
 from models.network import check_filled, check_runs, tap_module
 from models.sentence_transformers import sentence_use
 from models.sources import Folder
-from models.text_trunk import text_cases, text_network, write_tokenizer
+from models.text_trunk import text_cases, text_network
+from models.tokenizer_file import write_tokenizer
 from models.torchvision_ops import complete
 from models.transformers_trunk import load_transformers
 from models.trunk import FolderWeights, build_from_folder
@@ -88,7 +89,7 @@ def test_a_configuration_that_is_no_json_is_refused(bert):
 def test_an_architecture_that_transformers_lacks_is_refused(bert):
     change_config(bert, model_type="mine", auto_map={"AutoModel": "code.Mine"})
     (bert / "code.py").write_text(f"open({str(bert / 'ran')!r}, 'w')")
-    with pytest.raises(SourceRefused, match="'mine', which transformers .* is never run"):
+    with pytest.raises(SourceRefused, match=r"'mine', which transformers .* is never run"):
         build(bert)
     assert not (bert / "ran").exists()
 
@@ -105,6 +106,12 @@ def test_code_that_comes_with_known_weights_is_not_run(bert):
 def test_quantised_weights_are_refused(bert):
     change_config(bert, quantization_config={"quant_method": "bitsandbytes"})
     with pytest.raises(SourceRefused, match="quantised"):
+        build(bert)
+
+
+def test_an_adapter_of_peft_is_refused(bert):
+    (bert / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/name"}')
+    with pytest.raises(SourceRefused, match="adapter of PEFT"):
         build(bert)
 
 
@@ -206,7 +213,7 @@ def test_a_tokenizer_with_more_tokens_than_the_network_is_refused(bert):
 
 def test_a_folder_without_tokenizer_is_refused(bert):
     (bert / "tokenizer.json").unlink()
-    with pytest.raises(SourceRefused, match="tokenizer"):
+    with pytest.raises(SourceRefused, match=r"neither tokenizer\.json nor a vocabulary"):
         build(bert)
 
 
