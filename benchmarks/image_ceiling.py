@@ -20,7 +20,7 @@ import onnxruntime as ort
 from benchmarks import ceiling
 from benchmarks.ceiling import Ceiling
 from models.hosted import read_card
-from models.pixels import PixelRecipe, open_image, pixels_of
+from models.images.pixels import PixelRecipe, open_image, pixels_of
 
 GROUPS = (1, 4, 8, 16, 32)
 

@@ -1,8 +1,8 @@
 """A source of a backbone -> its files in a folder: which builder, and what its failures are called.
 
-built-in                 models/fake.py, scattering.py, logmel.py
-package, hub, folder     weights brought here (models/weights.py, hub.py) -> models/trunk.py
-words, onnx, adapter     models/words.py, onnx_file.py, promoted.py
+built-in                 models/built_in/fake.py, scattering.py, logmel.py
+package, hub, folder     weights brought here (models/weights.py, hub.py) -> models/trunks/from_folder.py
+words, onnx, adapter     models/word_vectors/, models/onnx_files/, models/promoted.py
 """
 
 import logging
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
+from models.built_in.fake import export_fake
 from models.catalog import Entry
 from models.errors import ExportFailed, ExportMismatch, GraftError, SourceRefused
 from models.export import Exported, Progress
-from models.fake import export_fake
 from models.locks import LOCK_NAME
 from models.promoted import export_promoted
 from models.sources import BuiltIn, Folder, Hub, OnnxFile, Package, Trunk, Words
-from models.trunk import FolderWeights, build_from_folder
+from models.trunks.from_folder import FolderWeights, build_from_folder
 from models.weights import local_folder, weights_folder, weights_sha256
 
 _logger = logging.getLogger(__name__)
@@ -30,13 +30,13 @@ _DOWNLOADED = 0.4
 
 
 def _export_scatter(entry: Entry, staging: Path, on_progress: Progress) -> Exported:
-    from models.scattering import export_scatter
+    from models.built_in.scattering import export_scatter
 
     return export_scatter(entry, staging, on_progress)
 
 
 def _export_logmel(entry: Entry, staging: Path, on_progress: Progress) -> Exported:
-    from models.logmel import export_logmel
+    from models.built_in.logmel import export_logmel
 
     return export_logmel(entry, staging, on_progress)
 
@@ -112,11 +112,11 @@ def _built_in(source: BuiltIn) -> Builder:
 def _build_from_file(entry: Entry, source: OnnxFile | Words | Trunk, staging: Path, on_progress: Progress) -> Exported:
     match source:
         case Words():
-            from models.words import export_words
+            from models.word_vectors.export import export_words
 
             return export_words(entry, source, staging, on_progress)
         case OnnxFile():
-            from models.onnx_file import export_onnx_file
+            from models.onnx_files.export import export_onnx_file
 
             return export_onnx_file(entry, source, staging, on_progress)
         case Trunk():

@@ -27,8 +27,8 @@ class Options:
         prefix: Put before every text, such as E5's ``query: ``.
         max_tokens: Longest text in tokens, special tokens included.
         max_seconds: Longest sound that is taken at once.
-        preprocess: Of images: fields of `models.pixels.PixelRecipe` that differ from the weights' own; of sounds:
-            ``rate`` in Hz.
+        preprocess: Of images: fields of `models.images.pixels.PixelRecipe` that differ from the weights' own; of
+            sounds: ``rate`` in Hz.
         taps: Embeddings that are exported: ``pooled``, and ``block<k>`` behind block k (from 1).
     """
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from models.audio.spectrogram import SoundRecipe
 from models.base import Backbone, Card, Encoded, Item
 from models.half import half, rounded
 from models.session import GRAPH_NAME, HALF_GRAPH_NAME, open_session, provider_of, why_provider
-from models.spectrogram import SoundRecipe
 from models.weights import sha256_file
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def _feed(card: Card, encoded: Encoded) -> Feed:
 
         return padded_text([encoded])
     if card.modality == "image":
-        from models.images import INPUT
+        from models.images.backbone import INPUT
 
         return {INPUT: encoded.values[None]}
-    from models.audio import pad as padded_sound
+    from models.audio.backbone import pad as padded_sound
 
     return padded_sound([encoded], SoundRecipe.from_dict(card.recipe))
 

@@ -44,14 +44,14 @@ def open_card(card: Card, home: Path, *, threads: int, limits: Limits = NO_LIMIT
 
             return TextBackbone.open(card, home, threads=threads, gpu_memory_bytes=memory)
         case "image":
-            from models.images import ImageBackbone
-            from models.pixels import ImageLimits
+            from models.images.backbone import ImageBackbone
+            from models.images.pixels import ImageLimits
 
             pixels = ImageLimits() if limits.image_pixels is None else ImageLimits(limits.image_pixels)
             return ImageBackbone.open(card, home, threads=threads, gpu_memory_bytes=memory, image_limits=pixels)
         case "audio":
-            from models.audio import AudioBackbone
-            from models.sounds import SoundLimits
+            from models.audio.backbone import AudioBackbone
+            from models.audio.sounds import SoundLimits
 
             length = SoundLimits() if limits.sound_s is None else SoundLimits(limits.sound_s)
             return AudioBackbone.open(card, home, threads=threads, gpu_memory_bytes=memory, sound_limits=length)

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from benchmarks.peers.classifier import DIGITS, TOP, open_session
 from models.hosted import read_card
-from models.pixels import PixelRecipe, open_image, pixels_of
+from models.images.pixels import PixelRecipe, open_image, pixels_of
 
 
 class Image(BaseModel):

@@ -123,7 +123,7 @@ def _article(medium: Medium) -> str:
 
 
 def _image_pixels(data: bytes, limits: Limits) -> int:
-    from models.image_files import ImageLimits, open_image
+    from models.images.files import ImageLimits, open_image
 
     with _large if _pixels_said(data) > _LARGE_PIXELS else nullcontext():
         return int(open_image(data, ImageLimits(pixels=limits.pixels)).size) // 3
@@ -141,6 +141,6 @@ def _pixels_said(data: bytes) -> int:
 
 
 def _sound_seconds(data: bytes, limits: Limits) -> float:
-    from models.sounds import SoundLimits, sound_facts
+    from models.audio.sounds import SoundLimits, sound_facts
 
     return sound_facts(data, SoundLimits(seconds=limits.seconds)).seconds

@@ -22,9 +22,9 @@ from models.base import AS_LONG, Backbone, Card
 from models.catalog import Entry, Options
 from models.errors import SourceRefused
 from models.hosted import host, open_backbone
-from models.pixels import PixelRecipe, read_pixels
+from models.images.pixels import PixelRecipe, read_pixels
 from models.sources import Folder
-from models.torchvision_ops import complete
+from models.trunks.torchvision_ops import complete
 
 pytestmark = pytest.mark.slow
 

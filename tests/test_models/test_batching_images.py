@@ -10,8 +10,8 @@ from PIL import Image
 
 from models.base import BatchLimits
 from models.batching import embed
-from models.images import ImageBackbone
-from models.pixels import PixelRecipe
+from models.images.backbone import ImageBackbone
+from models.images.pixels import PixelRecipe
 
 SIZE = (40, 48)
 GRAPH = """

@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 import pytest
 
 import models.build
+from models.built_in.fake import export_fake
 from models.catalog import entry
 from models.durable import locked
 from models.errors import BackboneUnknown, ExportFailed, ExportMismatch, SourceRefused, WeightsCorrupt
-from models.fake import export_fake
 from models.hosted import check_files, digest_of, host, hosted, named, open_backbone, read_card
 from models.sources import BuiltIn, Folder, Trunk
 

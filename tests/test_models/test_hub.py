@@ -19,7 +19,7 @@ from models.errors import SourceRefused, WeightsCorrupt
 from models.hosted import host, open_backbone
 from models.hub import download
 from models.sources import Hub
-from models.torchvision_ops import complete
+from models.trunks.torchvision_ops import complete
 
 REPO = "acme/tiny"
 FIRST, SECOND = "1" * 40, "2" * 40

@@ -9,12 +9,12 @@ import torch
 from onnx import numpy_helper, parser
 
 import models.precision
+from models.audio.spectrogram import SoundRecipe, log_mel, sound_recipe
 from models.base import Card, Encoded
 from models.export import Inputs, export_module
 from models.precision import LOWEST_COSINE, _feed, add_half_graph, feeds_of, lowest_cosine, with_half
 from models.session import GRAPH_NAME, HALF_GRAPH_NAME, open_session
-from models.spectrogram import SoundRecipe, log_mel, sound_recipe
-from models.torchvision_ops import complete
+from models.trunks.torchvision_ops import complete
 from models.warm import sample_items
 from models.weights import sha256_file
 

@@ -68,7 +68,7 @@ def test_all_together_have_a_limit(image):
 def test_large_images_are_decoded_one_at_a_time(image, monkeypatch):
     monkeypatch.setattr(decoding, "_LARGE_PIXELS", 100)
     inside, most, lock = 0, 0, threading.Lock()
-    from models import image_files
+    from models.images import files as image_files
 
     real = image_files.open_image
 

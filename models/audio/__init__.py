@@ -1,0 +1,1 @@
+"""Sounds: decoded, resampled, embedded."""

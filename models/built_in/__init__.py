@@ -1,0 +1,1 @@
+"""Backbones of Graft's own, which need no weights."""

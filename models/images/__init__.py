@@ -1,0 +1,1 @@
+"""Images: decoded, resized as the backbone wants them, embedded."""

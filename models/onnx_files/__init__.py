@@ -1,0 +1,1 @@
+"""An ONNX file that somebody uploaded -> a backbone: looked at, wrapped, tried."""

@@ -1,0 +1,1 @@
+"""Files of static word vectors -> a text backbone."""
