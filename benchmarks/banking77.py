@@ -21,7 +21,7 @@ from benchmarks.banking77_tables import fits_table, stages_table, targets
 from benchmarks.data import Banking77, Rows, bench_data, load_banking77
 from benchmarks.record import open_console, provenance, show_targets, write
 from benchmarks.scores import F64, I64, Scores, measure
-from benchmarks.server import Service, fresh_home, serving, stop_on_terminate
+from benchmarks.server import NO_CACHE, Service, fresh_home, serving, stop_on_terminate
 from graft import Client, Prediction, Version
 from models.base import Backbone, Embedding
 from models.batching import embed
@@ -195,7 +195,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stop_on_terminate()
     made_by = provenance(vars(chosen) | {"backbone": BACKBONE})
     console = open_console()
-    with fresh_home() as home, serving(home, threads=chosen.threads) as service, Progress(console=console) as progress:
+    with (
+        fresh_home() as home,
+        serving(home, threads=chosen.threads, settings=NO_CACHE) as service,
+        Progress(console=console) as progress,
+    ):
         bar = progress.add_task("Banking77", total=len(chosen.shots) * chosen.splits * len(chosen.methods))
         fits = list(run(service, data, chosen, lambda: progress.advance(bar)))
     aims = targets(fits, BASELINE)

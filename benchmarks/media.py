@@ -24,7 +24,7 @@ from benchmarks.media_client import MediaClient
 from benchmarks.media_data import Labelled, Media
 from benchmarks.record import Target, open_console, provenance, show_targets, write
 from benchmarks.scores import log_loss, spread
-from benchmarks.server import fresh_home, serving, stop_on_terminate
+from benchmarks.server import NO_CACHE, fresh_home, serving, stop_on_terminate
 
 PARTS = ("cifar10", "cxr", "digits", "fsdd", "rank")
 ALL = 10**6
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for part in [part for part in chosen.parts if part != "rank"]:
                     seen += draws(client, part, folder, chosen.seeds, status.update)
         if "rank" in chosen.parts:
-            settings |= {"GRAFT_CACHE_BYTES": "0"}
+            settings |= NO_CACHE
             with serving(home, settings=settings) as service, closing(MediaClient(service.client.base_url)) as client:
                 if not seen:
                     for body in sources(folder / "weights"):

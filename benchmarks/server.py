@@ -27,6 +27,8 @@ START_S = 300.0
 """Longest wait for the service; the first start exports the backbone."""
 STOP_S = 20.0
 """Longest wait for the service to stop by itself."""
+NO_CACHE = {"GRAFT_CACHE_BYTES": "0"}
+"""Settings under which every item is embedded anew: a benchmark sends the same ones again and again."""
 POLL_S = 0.02
 """Pause between two looks whether it is ready; start times are no finer."""
 

@@ -20,7 +20,7 @@ from benchmarks.contenders import Files
 from benchmarks.data import Banking77, bench_data, load_banking77
 from benchmarks.load import generator
 from benchmarks.record import open_console, provenance, show_targets, write
-from benchmarks.server import fresh_home, serving, stop_on_terminate
+from benchmarks.server import NO_CACHE, fresh_home, serving, stop_on_terminate
 from benchmarks.serving_figures import PARTS, Bench, Chosen, Figures
 from benchmarks.serving_peers import side_by_side
 
@@ -33,7 +33,7 @@ def run(bench: Bench, data: Banking77, home: Path) -> Figures:
     """Every part that was chosen."""
     figures, parts = Figures(generator()), bench.chosen.parts
     bench.say("fitting the adapter")
-    with serving(home) as service:
+    with serving(home, settings=NO_CACHE) as service:
         service.client.fit(data.split(SHOTS, 0), name=ADAPTER, method="logistic")
     manifest = published.read_manifest(home, ADAPTER)
     backbone = home / "backbones" / manifest.backbone_digest
@@ -45,7 +45,7 @@ def run(bench: Bench, data: Banking77, home: Path) -> Figures:
         copies = published.copies(home, manifest, serving_many.ADAPTERS)
         names = published.publish(home, manifest, copies, "copy-")
     if {"peers", "adapters"} & set(parts):
-        with serving(home) as service:
+        with serving(home, settings=NO_CACHE) as service:
             graft = contenders.graft(service, ADAPTER)
             serving_many.settle(bench, graft.url, graft.path)
             if "peers" in parts:

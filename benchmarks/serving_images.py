@@ -30,7 +30,7 @@ from benchmarks.media_client import MediaClient
 from benchmarks.media_data import Media, cifar10, jpegs
 from benchmarks.record import Target, open_console, provenance, show_targets, write
 from benchmarks.rows import Row
-from benchmarks.server import fresh_home, serving, stop_on_terminate
+from benchmarks.server import NO_CACHE, fresh_home, serving, stop_on_terminate
 
 SIZE_PX = 128
 IMAGES = 640
@@ -38,7 +38,6 @@ MANY, CLIENTS = 32, 32
 SHARE, RATE = 0.85, 1.2
 AGREED = 64
 WARM_S = 2.0
-SETTINGS = {"GRAFT_CACHE_BYTES": "0"}
 
 
 @dataclass
@@ -64,7 +63,7 @@ def run(media: Media, folder: Path, home: Path, seconds: float, rounds: int, say
     """Host, fit, and measure in turns."""
     files = jpegs(media, SIZE_PX, IMAGES)
     figures = Figures(generator(), statistics.mean(map(len, files)))
-    settings = SETTINGS | {"GRAFT_BACKBONE_FOLDERS": str(folder)}
+    settings = NO_CACHE | {"GRAFT_BACKBONE_FOLDERS": str(folder)}
     with tempfile.TemporaryDirectory() as scratch, serving(home, settings=settings) as service:
         with closing(MediaClient(service.client.base_url)) as client:
             say("hosting and fitting")

@@ -11,7 +11,7 @@ from benchmarks import published, rows
 from benchmarks.contenders import Contender
 from benchmarks.load import Load, once, write_calls
 from benchmarks.rows import Memory, Row
-from benchmarks.server import fresh_home, serving
+from benchmarks.server import NO_CACHE, fresh_home, serving
 from benchmarks.serving_figures import MOST, Bench, Heads
 
 ADAPTERS = 1_000
@@ -62,7 +62,7 @@ def heads(bench: Bench, like: Manifest) -> list[Heads]:
         for number in range(bench.chosen.starts - 1):
             for count, (home, _) in homes.items():
                 bench.say(f"start {number + 1} with {count:,} heads")
-                with serving(home) as service:
+                with serving(home, settings=NO_CACHE) as service:
                     seen[count].append(service.ready_s)
         return [_asked(bench, count, *homes[count], seen[count]) for count in homes]
 
@@ -70,7 +70,7 @@ def heads(bench: Bench, like: Manifest) -> list[Heads]:
 def _asked(bench: Bench, count: int, home: Path, names: Sequence[str], ready_s: Sequence[float]) -> Heads:
     """The last start, and memory before and after every head was asked."""
     bench.say(f"asking {count:,} heads")
-    with serving(home) as service:
+    with serving(home, settings=NO_CACHE) as service:
         at_ready: Memory = rows.memory(service.pid)
         url = service.client.base_url
         settle(bench, url, _path(names[0]))
