@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from graft import Client
+from graft import Client, Timeout
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,14 +49,35 @@ class Server:
             "bentoml": ["-m", "bentoml", "serve", "service.app:Graft", "--port", port],
         }[self.command]
         begun = time.monotonic()
-        with (self.home.parent / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        with Client(self.url) as client:
-            client.ready(timeout_s=timeout_s)
+        while not self._started([sys.executable, *arguments], environment, begun + timeout_s):
+            assert self.process is not None
+            self.kill()
         self.ready_s = time.monotonic() - begun
         return self
+
+    def _started(self, command: list[str], environment: dict[str, str], deadline_s: float) -> bool:
+        """Start it and wait until it is ready; False where it lost a port.
+
+        BentoML's process supervisor chooses a free port, lets go of it and binds it a moment later: on a machine that
+        opens many connections at once another may have it by then.
+        """
+        path = self.home.parent / "server.log"
+        with path.open("ab") as log:
+            seen = log.tell()
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        with Client(self.url) as client:
+            while True:
+                try:
+                    client.ready(timeout_s=2)
+                except Timeout:
+                    if b"Address already in use (addr='tcp:" in path.read_bytes()[seen:]:
+                        return False
+                    if time.monotonic() > deadline_s:
+                        raise
+                else:
+                    return True
 
     @property
     def client(self) -> Client:
@@ -124,10 +145,16 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of a module."""
+def make_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Makes a server for all tests of a module."""
     with started_in(tmp_path_factory.mktemp("server")) as make:
-        yield make().start()
+        yield make
+
+
+@pytest.fixture(scope="module")
+def server(make_shared: Callable[..., Server]) -> Server:
+    """One server for all tests of a module."""
+    return make_shared().start()
 
 
 @pytest.fixture
