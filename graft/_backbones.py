@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack, overload
+from typing import IO, Any, Literal, Self, TypedDict, Unpack, overload
 
 from graft._calls import Calls, Request
 from graft._resources import Jobs, given, new_key, pages, segment
@@ -234,8 +235,10 @@ class Backbones:
         if "source" in body:
             raise TypeError("source and onnx are two sources; give one of them.")
         form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}
-        if tokenizer is not None:
-            form["tokenizer"] = Path(tokenizer).read_text(encoding="utf-8")
-        with onnx.open("rb") as file:
-            request: Request = {"headers": new_key(), "data": form, "files": {"file": (onnx.name, file)}}
+        with ExitStack() as opened:
+            files: dict[str, tuple[str, IO[bytes]]] = {"file": (onnx.name, opened.enter_context(onnx.open("rb")))}
+            if tokenizer is not None:
+                path = Path(tokenizer)
+                files["tokenizer"] = (path.name, opened.enter_context(path.open("rb")))
+            request: Request = {"headers": new_key(), "data": form, "files": files}
             return self._calls.json("POST", "/v1/backbones", repeatable=True, **request)

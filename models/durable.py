@@ -60,8 +60,7 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def own_staging(folder: Path) -> Iterator[Path]:
     """A new folder of this process alone. Those that killed processes left are removed."""
-    for left in folder.glob(".added-*"):
-        _remove_abandoned(left)
+    remove_abandoned(folder)
     staging = folder / f".added-{uuid.uuid4().hex}"
     staging.mkdir()
     try:
@@ -69,6 +68,12 @@ def own_staging(folder: Path) -> Iterator[Path]:
             yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left of their `own_staging`."""
+    for left in folder.glob(".added-*"):
+        _remove_abandoned(left)
 
 
 def _remove_abandoned(staging: Path) -> None:

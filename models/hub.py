@@ -20,7 +20,7 @@ from models.sources import Hub
 from models.weights import CONFIG_NAME, INDEX_NAME, WEIGHTS_NAME, sha256_file, weight_files
 
 MOST_BYTES: Final = 4 * 2**30
-"""Of weights that are downloaded. An ONNX file holds 2 GiB, and a backbone may be one of two towers in a file."""
+"""Of what is downloaded. An ONNX file holds 2 GiB, and a backbone may be one of two towers in a file."""
 
 _TIMEOUT_S: Final = 20
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -94,13 +94,13 @@ def _first_listing(source: Hub) -> _Listing:
         listing = _cached_listing(source, revision, error)
     where = f"The repository {source.repo!r} ({revision})"
     weights = weight_files(listing.sizes, where, config=not source.timm)
-    total = sum(listing.sizes[name] for name in weights)
+    taken = sorted({*weights, *filter(_SETTINGS.fullmatch, listing.sizes)})
+    total = sum(listing.sizes[name] for name in taken)
     if total > MOST_BYTES:
         raise SourceRefused(
-            f"{where} holds {total / 2**30:.1f} GiB of weights; at most {MOST_BYTES / 2**30:.0f} GiB are taken. "
-            "Use a smaller encoder."
+            f"{where} holds {total / 2**30:.1f} GiB of weights and settings; at most {MOST_BYTES / 2**30:.0f} GiB are "
+            "taken. Use a smaller encoder."
         )
-    taken = sorted({*weights, *filter(_SETTINGS.fullmatch, listing.sizes)})
     return _Listing(listing.commit, {name: listing.sizes[name] for name in taken})
 
 
@@ -115,14 +115,26 @@ def _online_listing(repo: str, revision: str) -> _Listing:
 
 def _cached_listing(source: Hub, revision: str, error: Exception) -> _Listing:
     """What an earlier download left in the cache, if it is enough."""
-    ref = _snapshot(source.repo, "").parent / "refs" / revision
-    commit = revision if _COMMIT.fullmatch(revision) else ref.read_text().strip() if ref.is_file() else ""
+    commit = revision if _COMMIT.fullmatch(revision) else _cached_commit(source.repo, revision)
     folder = _snapshot(source.repo, commit)
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] if commit else []
     for name in ((CONFIG_NAME,) if not source.timm else ()) + ((WEIGHTS_NAME,) if INDEX_NAME not in names else ()):
         if name not in names:
             raise SourceRefused(_offline_sentence(source, name, error)) from error
     return _Listing(commit, {name: (folder / name).stat().st_size for name in names})
+
+
+def _cached_commit(repo: str, revision: str) -> str:
+    """The commit that the cache remembers for a branch or tag; empty where it remembers none.
+
+    A revision is somebody's text: one that leads out of the folder of names is none, whatever lies there.
+    """
+    names = _snapshot(repo, "").parent / "refs"
+    path = (names / revision).resolve()
+    if not path.is_relative_to(names.resolve()) or not path.is_file():
+        return ""
+    commit = path.read_text(encoding="utf-8").strip()
+    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 def _locked_listing(source: Hub, lock: Lock) -> _Listing:

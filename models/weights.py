@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -59,7 +59,7 @@ def weights_folder(source: Package) -> Path:
 
 
 def local_folder(source: Folder) -> Path:
-    """A local folder of weights, checked for what a backbone needs. Which folders are allowed: see `check_under`.
+    """A local folder of weights, checked for what a backbone needs. Whether it is allowed was checked before.
 
     Raises:
         SourceRefused: It does not exist, is no folder, lacks a configuration or safetensors, or a file in it is a link
@@ -75,34 +75,6 @@ def local_folder(source: Folder) -> Path:
                 f"{folder / name} is a link to a file outside of its folder. Copy the files themselves into the folder."
             )
     return folder
-
-
-def check_under(path: str, allowed: Sequence[Path]) -> Path:
-    """Where a path that somebody gave leads, if the operator allows it.
-
-    Args:
-        path: Of a file or folder; links and ``..`` in it are followed first.
-        allowed: Folders that it may lie under; none allows nothing.
-
-    Returns:
-        The path, absolute and without links.
-
-    Raises:
-        SourceRefused: It does not lie under an allowed folder. Whether it exists is not told.
-    """
-    if not allowed:
-        raise SourceRefused(
-            "This service takes no weights from local folders. Its operator can allow some with "
-            "GRAFT_BACKBONE_FOLDERS; or use a repository of the hub."
-        )
-    if "\0" not in path and Path(path).is_absolute():
-        resolved = Path(path).resolve()
-        if any(resolved.is_relative_to(folder.resolve()) for folder in allowed):
-            return resolved
-    raise SourceRefused(
-        f"{path[:200]!r} does not lie under a folder that this service's operator allows. "
-        f"Give an absolute path under one of: {', '.join(map(str, allowed))}."
-    )
 
 
 def weight_files(names: Collection[str], where: str, *, config: bool = True) -> tuple[str, ...]:

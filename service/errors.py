@@ -140,6 +140,12 @@ class NotReady(InputError):
     code = "not-ready"
 
 
+class JobStalled(InputError):
+    """A job made no progress for longer than it may."""
+
+    code = "job-stalled"
+
+
 class DiskFull(InputError):
     """There is no room left to store it."""
 
@@ -183,6 +189,7 @@ STATUS: dict[type[GraftError], HTTPStatus] = {
     HostRefused: HTTPStatus.FORBIDDEN,
     Busy: HTTPStatus.TOO_MANY_REQUESTS,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    JobStalled: HTTPStatus.UNPROCESSABLE_ENTITY,
     DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     ArtifactCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -14,6 +14,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from models.catalog import catalog
 from service.cores import available_cores
 
 CORES_OF_A_PROCESS = 8
@@ -40,6 +41,18 @@ def _absolute(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     return folders
 
 
+def _catalogued(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse, before anything is started, what could never be hosted."""
+    known = catalog()
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else f", which has {', '.join(sorted(known))}"
+            raise ValueError(f"there is no {name!r} in the catalogue{hint}")
+    return names
+
+
+Catalogued = Annotated[Words, AfterValidator(_catalogued)]
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_words), AfterValidator(_absolute)]
 
 MIN_SECRET_CHARS = 32
@@ -80,7 +93,7 @@ class Settings(BaseSettings):
     """Folder of all state: database, blobs, exported backbones. Made when missing; must be on a local disk."""
     workers: int = Field(1, ge=0, le=1)
     """Worker processes started and supervised beside the HTTP process; 0 where workers run elsewhere."""
-    backbones: Words = Field(("minilm-l6", "scatter-2d", "logmel-stats"), min_length=1)
+    backbones: Catalogued = Field(("minilm-l6", "scatter-2d", "logmel-stats"), min_length=1)
     """Backbones of the catalogue that everybody has from the start; the first trained one of a modality is default."""
     backbone_folders: Folders = ()
     """Absolute folders under which weights and word vectors may lie that callers host; none when left out."""
@@ -122,6 +135,8 @@ class Settings(BaseSettings):
     """Most jobs waiting before new ones are answered 429."""
     max_fit_s: float = Field(600.0, gt=0)
     """Longest that a fit may be asked to take, in seconds."""
+    max_host_step_s: float = Field(600.0, gt=0)
+    """Longest that a tenant's backbone may be hosted without any progress before its job is ended, in seconds."""
     fit_memory_bytes: int = Field(8 * 2**30, gt=2**29)
     """Resident memory at which a fit is ended, in bytes."""
     cache_bytes: int = Field(2 * 2**30, ge=0)

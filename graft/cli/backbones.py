@@ -137,7 +137,7 @@ def rank(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find out which backbone suits some data best: a quick probe of each, on the same folds."""
+    """Find out which backbone suits some texts, images or sounds: a quick probe of each, on the same folds."""
     screen = Screen(as_json)
     names = [name.strip() for name in backbones.split(",") if name.strip()] if backbones else None
     with session(url, screen) as client, screen.progress() as progress:

@@ -63,7 +63,7 @@ def fit(
         str | None,
         typer.Option(
             "--backbone",
-            help="Name of a hosted backbone, or auto to compare them (default: the service's first one that fits).",
+            help="Name of a hosted backbone, or auto to compare them (default: the first pretrained one that fits).",
         ),
     ] = None,
     long: Long = None,
@@ -164,8 +164,9 @@ def _wait(client: Client, job: Job, progress: Progress, bar: TaskID) -> Version:
 
 def _compared(client: Client, version: Version) -> Ranking | None:
     """What the backbone was chosen by; None where there was nothing to choose from."""
-    rows = client.adapters.report(version.ref).get("backbones")
-    return Ranking.from_json({"backbones": rows}) if rows else None
+    report = client.adapters.report(version.ref)
+    rows, why = report.get("backbones"), (report.get("backbone") or {}).get("why", "")
+    return Ranking.from_json({"backbones": rows, "why": why}) if rows else None
 
 
 def _show(screen: Screen, version: Version, job: Job | None, compared: Ranking | None) -> None:
@@ -175,7 +176,7 @@ def _show(screen: Screen, version: Version, job: Job | None, compared: Ranking |
         about["seconds"] = f"{sum(job.seconds.values()):.2f}  ({stages})"
     about["try it"] = f"graft predict {version.adapter if version.live else version.ref} {_input_for(version)}"
     view: list[Table | str] = [facts(about)]
-    view += ["\nCompared:", ranking_table(compared)] if compared else []
+    view += ["\nCompared:", ranking_table(compared), f"\n{compared.why}"] if compared else []
     screen.result(version.raw, *view)
 
 

@@ -1,6 +1,7 @@
 """``graft predict`` on images and sounds: files given by name, or all of those in a folder."""
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ BATCH = 32
 """Files in one call: enough to be quick, few enough for the bar to move."""
 ENDINGS = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "wav", "flac", "ogg", "oga", "mp3"})
 """Names that mean an image or a sound even where there is no such file."""
+ARCHIVES = frozenset({"zip", "tar", "tgz", "gz", "bz2"})
+"""Names of what only a fit takes."""
 WRITES = ("csv", "tsv", "jsonl")
 """What the answers can be written in."""
 
@@ -41,10 +44,7 @@ def media_in(words: Sequence[str]) -> list[Path] | None:
         return None
     other = next((word for word, files in found.items() if not files), None)
     if other is not None:
-        raise typer.BadParameter(
-            f"{other[:80]!r} is neither an image nor a sound, and other inputs are. Predict it by itself.",
-            param_hint="INPUTS",
-        )
+        raise _wrong(f"{other[:80]!r} is neither an image nor a sound, and other inputs are. Predict it by itself.")
     return list(chain.from_iterable(files for word in words if (files := found[word])))
 
 
@@ -52,15 +52,35 @@ def _media_of(word: str) -> list[Path]:
     """The files that a word means; none where it means no image and no sound."""
     path = Path(word)
     if existing_folder(word):
-        with suppress(ValueError):  # empty
-            return [file for _, file in packing(path).files if _medium(file)]
-        return []
+        return _in_folder(path, word)
     ending = path.suffix.lower().removeprefix(".")
-    if existing_file(word):
-        return [path] if ending not in {*FORMATS, *OTHER_NAMES} and _medium(path) else []
-    if ending in ENDINGS and " " not in word:
-        raise typer.BadParameter(f"There is no file {word!r}.", param_hint="INPUTS")
+    if not existing_file(word):
+        if ending in ENDINGS and " " not in word:
+            raise _wrong(f"There is no file {word!r}.")
+        return []
+    if ending in {*FORMATS, *OTHER_NAMES}:
+        return []
+    if _medium(path):
+        return [path]
+    if ending in ENDINGS:
+        raise _wrong(f"{word!r} is neither an image nor a sound, by its first bytes. Name a file that is one.")
+    if ending in ARCHIVES:
+        raise _wrong(f"{word!r} is an archive, which can be fitted only. Unpack it, and name its folder.")
     return []
+
+
+def _in_folder(folder: Path, word: str) -> list[Path]:
+    """The images and sounds of a folder, called as it was. A bare word may also be a text that is called so."""
+    found: list[Path] = []
+    with suppress(ValueError):  # empty
+        found = [folder / name for name, file in packing(folder).files if _medium(file)]
+    if not found and os.sep in word:
+        raise _wrong(f"The folder {word!r} has no images and no sounds (hidden files are left out).")
+    return found
+
+
+def _wrong(message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint="INPUTS")
 
 
 def existing_file(word: str) -> bool:

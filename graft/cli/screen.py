@@ -58,8 +58,8 @@ class Screen:
             typer.echo(json.dumps(error | {"request_id": request_id}, ensure_ascii=False), err=True)
             return
         self.err.print(Text("Error: ", style="bold red") + cell(message))
-        if problems:
-            self.err.print(problem_table(problems))
+        if others := [problem for problem in problems if problem.detail != message]:
+            self.err.print(problem_table(others))
         if request_id:
             self.note(f"Request id: {request_id}")
 

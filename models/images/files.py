@@ -7,6 +7,7 @@ pixels.
 """
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -44,6 +45,9 @@ _UPRIGHT: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each orientation of EXIF."""
+
+_NUMBER: Final = re.compile(r"\d+")
+"""In what Pillow says of an image that is too large: first its pixels, then the limit."""
 
 _CEILINGS: Final = {"F": (1.0, 255.0, 65535.0)}
 
@@ -106,7 +110,7 @@ def _opened(data: bytes, limits: ImageLimits) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(f"more than {cast('int', Image.MAX_IMAGE_PIXELS):,} pixels", limits) from error
+        raise _too_large(f"{int(_NUMBER.findall(str(error))[0]):,} pixels", limits) from error
     except MemoryError:
         raise
     except Exception as error:  # as above; most often UnidentifiedImageError
@@ -129,7 +133,8 @@ def _guess(data: bytes) -> str:
 
 
 def _too_large(seen: str, limits: ImageLimits) -> WrongInput:
-    return WrongInput(f"The image has {seen}; at least 1 and at most {limits.pixels:,} are taken. Send a smaller one.")
+    most = min(limits.pixels, 2 * cast("int", Image.MAX_IMAGE_PIXELS))  # Pillow opens no larger one
+    return WrongInput(f"The image has {seen}; at least 1 and at most {most:,} are taken. Send a smaller one.")
 
 
 def _turned(image: Image.Image) -> Image.Image:

@@ -64,7 +64,7 @@ def load_graph(path: Path) -> "onnx.ModelProto":
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise SourceRefused(f"The graph is not valid ONNX: {_first_line(error)}. Export it again.") from error
+        raise SourceRefused(f"The graph is not valid ONNX: {first_line(error)}. Export it again.") from error
     return model
 
 
@@ -143,7 +143,7 @@ def _check_operators(model: "onnx.ModelProto") -> None:
         )
 
 
-def _graphs(model: "onnx.ModelProto") -> Iterator["onnx.GraphProto"]:
+def graphs_of(model: "onnx.ModelProto") -> Iterator["onnx.GraphProto"]:
     """The graph and every graph inside its nodes."""
     waiting = [model.graph]
     nodes_of_functions = [node for function in model.functions for node in function.node]
@@ -163,14 +163,14 @@ def _inner(nodes: Sequence["onnx.NodeProto"]) -> Iterator["onnx.GraphProto"]:
 
 
 def _nodes(model: "onnx.ModelProto") -> Iterator["onnx.NodeProto"]:
-    for graph in _graphs(model):
+    for graph in graphs_of(model):
         yield from graph.node
     for function in model.functions:
         yield from function.node
 
 
 def _tensors(model: "onnx.ModelProto") -> Iterator["onnx.TensorProto"]:
-    for graph in _graphs(model):
+    for graph in graphs_of(model):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
             yield from (sparse.values, sparse.indices)
@@ -183,5 +183,6 @@ def _tensors(model: "onnx.ModelProto") -> Iterator["onnx.TensorProto"]:
                 yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a checker says before it quotes the graph."""
     return (str(error).strip().splitlines() or ["no reason given"])[0][:300].rstrip(".")

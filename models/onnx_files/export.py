@@ -16,7 +16,7 @@ from models.catalog import Entry
 from models.errors import SourceRefused
 from models.export import Exported, Progress, write_graph_file
 from models.images.pixels import PixelRecipe, stretched
-from models.onnx_files.check import Port, check_batch, choose, inputs_of, load_graph, outputs_of
+from models.onnx_files.check import Port, check_batch, choose, first_line, inputs_of, load_graph, outputs_of
 from models.onnx_files.trial import Trial, try_graph
 from models.onnx_files.wrap import Wrapping, output_name
 from models.sources import OnnxFile
@@ -237,4 +237,4 @@ def _write(graph: "onnx.ModelProto", path: Path) -> None:
     try:
         write_graph_file(graph, path)
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise SourceRefused(f"The graph cannot be wrapped: {str(error).strip()[:300]}. Export it again.") from error
+        raise SourceRefused(f"The graph cannot be wrapped: {first_line(error)}. Export it again.") from error

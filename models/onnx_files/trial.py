@@ -1,5 +1,6 @@
 """A wrapped graph is run before it is believed: what a backbone promises is tried, not assumed."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 TOLERANCE: Final = 1e-6
 """Largest difference of a number alone and in a batch, in units of its row's norm."""
+_NOISE: Final = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed: ?|Status Message: |"
+    r"/onnxruntime_src/\S+:\d+ [^()]*\([^()]*\)(?: const)? "
+)
 _TEXTS: Final = ("", "a", "card " * 40, "I lost my card yesterday.", "Où est ma carte ? 卡在哪里")
 
 Feed = dict[str, npt.NDArray[Any]]
@@ -111,7 +116,10 @@ def _run(session: "ort.InferenceSession", output: str, feed: Feed, name: str) ->
     try:
         rows: Embedding = session.run([output], feed)[0]
     except Exception as error:
-        raise SourceRefused(f"The graph does not run on {sizes}: {_reason(error)}") from error
+        raise SourceRefused(
+            f"The graph does not run on {sizes}: {_reason(error)} Export it with a dynamic batch, and no larger than "
+            "needed."
+        ) from error
     if rows.ndim != 2:
         raise SourceRefused(
             f"{name!r} gives shape {rows.shape} for {sizes}; one row of numbers an item is needed, (n, d)."
@@ -137,4 +145,6 @@ def _padded(values: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    """A sentence of ONNX Runtime's, without paths of this machine and places in its source."""
+    text = _NOISE.sub("", " ".join(str(error).split()))[:300].strip().rstrip(".")
+    return f"{text or type(error).__name__}."

@@ -14,7 +14,7 @@ from models.audio.backbone import INPUT as SAMPLES
 from models.audio.backbone import OUTPUT as ITEM
 from models.images.backbone import INPUT as PIXELS
 from models.images.pixels import PixelRecipe
-from models.onnx_files.check import Port
+from models.onnx_files.check import Port, graphs_of
 from models.text import INPUTS as TOKENS
 from models.text import OUTPUT as SENTENCE
 
@@ -29,9 +29,7 @@ class Wrapping:
     """Builds the graph around an uploaded one. The uploaded names that it is given are those of the file."""
 
     def __init__(self, model: "onnx.ModelProto") -> None:
-        from onnx import compose
-
-        self._model = compose.add_prefix(model, _PREFIX)
+        self._model = _renamed(model)
         self._before: list[onnx.NodeProto] = []
         self._behind: list[onnx.NodeProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -113,6 +111,22 @@ class Wrapping:
     def _cast(self, name: str, port: Port) -> None:
         """Feed one of our values to an input of the uploaded graph, in the input's own type."""
         self._before_node("Cast", [name], _PREFIX + port.name, to=port.type)
+
+
+def _renamed(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """A copy in which every name has the prefix.
+
+    onnx looks into the graphs inside nodes (the body of a Loop) before it knows the weights around them, and leaves
+    what they read of these as it was: so it is told all weights first.
+    """
+    from onnx import compose
+
+    copy = type(model)()
+    copy.CopyFrom(model)
+    names = {tensor.name: _PREFIX + tensor.name for graph in graphs_of(copy) for tensor in graph.initializer}
+    compose.add_prefix_graph(copy.graph, _PREFIX, inplace=True, name_map=names)
+    elsewhere = ("nodes", "edges", "inputs", "outputs", "initializers", "value_infos")
+    return compose.add_prefix(copy, _PREFIX, inplace=True, **{f"rename_{what}": False for what in elsewhere})
 
 
 def output_name(modality: str) -> str:

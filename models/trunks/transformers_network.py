@@ -40,6 +40,8 @@ _DROPPED = frozenset(
     }
 )
 """Of a configuration, wherever it stands: what chooses code, or the form of what a network returns."""
+_NAMES = frozenset({"backbone", "architecture"})
+"""Of a configuration, wherever it stands: names of networks of timm's inside the network."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _config(folder: Path) -> Any:
             f"{CONFIG_NAME} names the architecture {kind!r}, which transformers {__version__} does not have. Code that "
             "comes with weights is never run: upload an ONNX file of it instead, or choose another backbone."
         )
+    _check_names(fields)
     try:
         return CONFIG_MAPPING[kind].from_dict(_plain(fields))
     except Exception as error:  # each architecture checks its configuration its own way
@@ -158,6 +161,23 @@ def _plain(fields: Any) -> Any:
     if isinstance(fields, Mapping):
         return {name: _plain(value) for name, value in fields.items() if name not in _DROPPED}
     return [_plain(value) for value in fields] if isinstance(fields, list) else fields
+
+
+def _check_names(fields: Any) -> None:
+    """Refuse a network inside the network that timm would look for elsewhere: ``hf-hub:owner/name``, ``local-dir:/a``.
+
+    Raises:
+        SourceRefused: The configuration names one.
+    """
+    inner = fields.values() if isinstance(fields, Mapping) else fields if isinstance(fields, list) else ()
+    for value in inner:
+        _check_names(value)
+    for name in _NAMES & fields.keys() if isinstance(fields, Mapping) else ():
+        if isinstance(fields[name], str) and {":", "/"} & set(fields[name]):
+            raise SourceRefused(
+                f"{CONFIG_NAME} builds on another network, {fields[name][:100]!r}, that does not lie in the folder. "
+                "Choose another backbone, or upload an ONNX file of this one."
+            )
 
 
 def _check_leftovers(model: Any, unexpected: set[str], architecture: str) -> None:

@@ -1,6 +1,7 @@
 """Jobs of kind ``adapt``: a fit in the child, then a version in the registry."""
 
 import logging
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ class Adapting:
     """Fits adapters and publishes them."""
 
     given_up = "Send fewer rows or classes, or give the worker more memory (GRAFT_FIT_MEMORY_BYTES)."
+    patience_s = math.inf
 
     def __init__(self, engine: Engine, home: Path, hosts: Hosts) -> None:
         self._engine = engine

@@ -3,12 +3,14 @@
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,10 @@ class ChildDied(Exception):  # a fact, not a fault of the caller
 
 class Stopped(Exception):  # a fact, not a fault
     """The child was killed because somebody asked for it; the message says why."""
+
+
+class Exceeded(Exception):  # a fact, not a fault
+    """The child was killed because it said nothing for longer than it may; the message says so."""
 
 
 class Failed(Exception):  # the domain error behind it is in `problem`
@@ -58,6 +64,7 @@ class Fitter:
         command: dict[str, Any],
         on_progress: Callable[[str, float], None],
         why_stop: Callable[[], str | None],
+        patience_s: float = math.inf,
     ) -> dict[str, Any]:
         """Give the child a command and wait for its answer.
 
@@ -65,8 +72,10 @@ class Fitter:
             command: As `service/jobs/child.py` takes them.
             on_progress: Called with each stage and share.
             why_stop: Called every `POLL_S`; a reason kills the child.
+            patience_s: Longest that it may go without progress.
 
         Raises:
+            Exceeded: There was no progress for `patience_s`.
             Failed: The command cannot be done.
             Stopped: `why_stop` gave a reason.
             ChildDied: The child crashed, or was killed for its memory.
@@ -74,20 +83,26 @@ class Fitter:
         self.warm()
         self._send(command)
         try:
-            return self._follow(on_progress, why_stop)
+            return self._follow(on_progress, why_stop, patience_s)
         except Failed:
             raise
         except BaseException:  # a child left at work would give its answer to the next command
             self.kill()
             raise
 
-    def _follow(self, on_progress: Callable[[str, float], None], why_stop: Callable[[], str | None]) -> dict[str, Any]:
+    def _follow(
+        self, on_progress: Callable[[str, float], None], why_stop: Callable[[], str | None], patience_s: float
+    ) -> dict[str, Any]:
+        heard_s = time.monotonic()
         while True:
             try:
                 line = self._lines.get(timeout=POLL_S)
             except queue.Empty:
                 self._check(why_stop)
+                if time.monotonic() - heard_s > patience_s:
+                    raise Exceeded(f"there was no progress for {patience_s:g} seconds") from None
                 continue
+            heard_s = time.monotonic()
             if line is None:
                 code = self._process.wait() if self._process else None
                 raise ChildDied(f"the fitting process ended with code {code}")
@@ -118,7 +133,7 @@ class Fitter:
             raise Stopped(reason)
         used = self._resident_bytes()
         if used > self._memory_bytes:
-            raise ChildDied(f"the fit used {used:,} bytes of memory, the limit is {self._memory_bytes:,}")
+            raise ChildDied(f"it used {used:,} bytes of memory, the limit is {self._memory_bytes:,}")
 
     def _resident_bytes(self) -> int:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from models.durable import remove_abandoned
 from models.hosted import hosted
 from service.errors import NotReady
 from service.registry import backbones, jobs
@@ -20,15 +21,16 @@ _logger = logging.getLogger(__name__)
 
 
 class Hosting:
-    """Hosts what a tenant asked for."""
+    """Hosts what a tenant asked for: somebody's graph is run here for the first time, and may never end."""
 
     given_up = (
         "Host a smaller backbone, or a smaller input size or fewer taps of it, or give the worker more memory "
-        "(GRAFT_FIT_MEMORY_BYTES)."
+        "(GRAFT_FIT_MEMORY_BYTES) or time (GRAFT_MAX_HOST_STEP_S)."
     )
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, patience_s: float) -> None:
         self._engine = engine
+        self.patience_s = patience_s
 
     def command(self, job: jobs.Job) -> dict[str, Any]:
         """What is to be hosted; its name here is the tenant's own, so that nothing points to it by name."""
@@ -76,7 +78,7 @@ class Hosts:
 
 
 def sweep_hosted(folder: Path, keep: Container[str], older_than_s: float, now_s: float) -> int:
-    """Remove hosted folders that no name, no tenant and no version needs.
+    """Remove hosted folders that no name, no tenant and no version needs, and what killed processes left half-made.
 
     Args:
         folder: The folder of hosted backbones.
@@ -85,8 +87,9 @@ def sweep_hosted(folder: Path, keep: Container[str], older_than_s: float, now_s:
         now_s: Seconds since the epoch.
 
     Returns:
-        How many were removed.
+        How many hosted ones were removed.
     """
+    remove_abandoned(folder)
     pointed = {card.digest for card in hosted(folder).values()}
     removed = 0
     for home in folder.glob("?" * 64):

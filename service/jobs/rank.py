@@ -24,6 +24,8 @@ SAMPLE = 200
 _FEWEST_OF_A_CLASS = 2
 _TIMED_TOGETHER = 50
 _TIMED_ANEW = 16
+_DIGITS = 6
+"""After the point, of what the table says."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +168,15 @@ def _row(candidate: Candidate, rank: int) -> dict[str, Any]:
     ranking = candidate.ranking
     return {
         "id": candidate.id,
-        "probe_accuracy": ranking.probe_accuracy,
-        "probe_log_loss": ranking.probe_log_loss,
-        "logme": ranking.logme,
-        "knn_accuracy": ranking.knn_accuracy,
+        "probe_accuracy": _rounded(ranking.probe_accuracy),
+        "probe_log_loss": _rounded(ranking.probe_log_loss),
+        "logme": _rounded(ranking.logme),
+        "knn_accuracy": _rounded(ranking.knn_accuracy),
         "ms_per_item": round(candidate.ms_per_item, 3),
         "width": candidate.width,
         "rank": rank,
     }
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, _DIGITS)

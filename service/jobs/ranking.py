@@ -1,5 +1,6 @@
 """Jobs of kind ``rank``: backbones are compared on a dataset in the child; the job itself holds the table."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ class Rankings:
     """Ranks backbones for a dataset."""
 
     given_up = "Name fewer or smaller backbones, or give the worker more memory (GRAFT_FIT_MEMORY_BYTES)."
+    patience_s = math.inf
 
     def __init__(self, engine: Engine, hosts: Hosts, max_seconds: float) -> None:
         self._engine = engine

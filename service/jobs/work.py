@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 
 from models.errors import InputError, InternalError
-from service.errors import problem
-from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
+from service.errors import JobStalled, problem
+from service.jobs.fitter import ChildDied, Exceeded, Failed, Fitter, Stopped
 from service.registry import jobs
 
 MAX_ATTEMPTS = 3
@@ -27,7 +27,10 @@ class Kind(Protocol):
     """What is done for the jobs of one kind."""
 
     given_up: str
-    """What to do when a job took its process down again and again: a sentence."""
+    """What to do when a job took its process down again and again, or stood still: a sentence."""
+
+    patience_s: float
+    """Longest that a job may go without progress before it is ended."""
 
     def command(self, job: jobs.Job) -> dict[str, Any]:
         """What the child is told.
@@ -63,12 +66,12 @@ class Work:
         Returns:
             The outcome, or None when the job has ended without one.
         """
-        self.job = job_id
+        self.job, died = job_id, ""
         try:
             while True:
                 job = jobs.get(self._engine, None, job_id)
                 if job.attempts >= MAX_ATTEMPTS:
-                    self._give_up(job)
+                    self._give_up(job, died)
                     return None
                 if job.cancel_at is not None:
                     jobs.end_cancelled(self._engine, job_id, self._clock())
@@ -80,6 +83,7 @@ class Work:
                     return self._attempt(job)
                 except ChildDied as error:
                     self._end_here_if_stopping()
+                    died = str(error)
                     _logger.warning("a job's process died", extra=_context(job) | {"reason": str(error)})
         finally:
             self.job = None
@@ -93,12 +97,18 @@ class Work:
             jobs.end_cancelled(self._engine, job_id, self._clock())
 
     def _attempt(self, job: jobs.Job) -> dict[str, Any] | None:
+        kind = self._kinds[job.kind]
         try:
-            command = self._kinds[job.kind].command(job)
-            outcome = self._fitter.run(command, self._reporter(job.id), lambda: self._why_stop(job.id))
+            outcome = self._fitter.run(
+                kind.command(job), self._reporter(job.id), lambda: self._why_stop(job.id), kind.patience_s
+            )
         except Stopped:
             self._end_here_if_stopping()
             jobs.end_cancelled(self._engine, job.id, self._clock())
+            return None
+        except Exceeded as error:
+            stalled = JobStalled(f"The job was ended, as {error}, which is the limit. {kind.given_up}")
+            self._fail(job, problem(stalled, ""))
             return None
         except Failed as error:
             self._fail(job, error.problem)
@@ -139,12 +149,12 @@ class Work:
             return "the worker stops"
         return "cancelled" if jobs.get(self._engine, None, job_id).cancel_at is not None else None
 
-    def _give_up(self, job: jobs.Job) -> None:
+    def _give_up(self, job: jobs.Job, died: str) -> None:
         error = InternalError(f"job {job.id} took its process down {job.attempts} times")
         _logger.error("a job is given up", extra=_context(job) | {"attempts": job.attempts})
         body = problem(error, "") | {
-            "detail": f"The job ended its process {job.attempts} times, by its memory or a crash, and was given up. "
-            f"{self._kinds[job.kind].given_up}"
+            "detail": f"The job ended its process {job.attempts} times, by its memory or a crash, and was given up"
+            f"{f' ({died})' if died else ''}. {self._kinds[job.kind].given_up}"
         }
         jobs.fail(self._engine, job.id, body, self._clock())
 

@@ -58,7 +58,7 @@ def kinds_of(engine: Engine, settings: Settings) -> dict[str, Kind]:
     hosts = Hosts(engine, settings.backbones_dir)
     return {
         "adapt": Adapting(engine, settings.home.resolve(), hosts),
-        "host": Hosting(engine),
+        "host": Hosting(engine, settings.max_host_step_s),
         "rank": Rankings(engine, hosts, settings.max_fit_s),
     }
 

@@ -113,10 +113,12 @@ def add(engine: Engine, own: Own, job: Job, key: requests.Key | None, max_queued
     """Store what was asked for together with its job, in place of what failed or was cancelled under that name.
 
     Raises:
-        Conflict: The name is taken.
+        Conflict: The name is taken, or the same request is under way.
         Busy: Too many jobs wait already.
     """
     with writing(engine) as connection:
+        if key is not None:  # first: the same request twice at once is no other one that takes the name
+            requests.remember(connection, key, job.id)
         _refuse_if_taken(_find(connection, own.tenant, own.id))
         job_registry.add_in(connection, job, key, max_queued)
         connection.execute(delete(backbones).where(*_where(own.tenant, own.id)))

@@ -1,6 +1,7 @@
 """/v1/backbones: what is hosted, hosting more, and which fits some data."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -76,7 +77,7 @@ async def _asked(request: Request) -> AsyncIterator[HostRequest | GraphForm]:
         202: {"model": JobOut, "description": "Under way, or ended without a backbone; see `state`"},
         **problems(400, 404, 409, 413, 415, 422, 429, 507),
     },
-    openapi_extra=takes_either(HostRequest, HostForm),
+    openapi_extra=takes_either(HostRequest, HostForm, "tokenizer"),
 )
 async def host(
     state: Graft,
@@ -93,8 +94,8 @@ async def host(
     when it is done in time.
     """
     fields = asked.fields if isinstance(asked, GraphForm) else asked
-    sha256 = await asyncio.to_thread(hash_of, asked.graph) if isinstance(asked, GraphForm) else ""
-    key = requests.key_of(tenant, idempotency_key, state.clock(), "backbones", sha256, fields.model_dump_json())
+    sent = await asyncio.to_thread(_hashes_of, asked) if isinstance(asked, GraphForm) else ()
+    key = requests.key_of(tenant, idempotency_key, state.clock(), "backbones", *sent, fields.model_dump_json())
     job_id = await run_in_threadpool(requests.recall, state.engine, key)
     if job_id is None:
         job_id = await run_in_threadpool(_enqueue, state, tenant, asked, key)
@@ -105,6 +106,11 @@ async def host(
         headers = {"Location": f"/v1/backbones/{standing.id}"}
         return JSONResponse(standing.model_dump(mode="json"), 201, headers)
     return accepted(job)
+
+
+def _hashes_of(form: GraphForm) -> tuple[str, str]:
+    """sha256 of the graph and of the tokenizer. Blocks."""
+    return hash_of(form.graph), hashlib.sha256(form.tokenizer).hexdigest()
 
 
 def accepted(job: jobs.Job) -> JSONResponse:

@@ -28,6 +28,9 @@ FORM_OVERHEAD_BYTES = 2**20
 SPOOL_BYTES = 2**20
 """What is held of a body before it is written to disk."""
 
+_SEND_LESS = "send fewer rows or columns, or fewer or smaller images or sounds"
+"""The remedy for an upload that is too large; what it holds is not known yet."""
+
 
 async def read_bytes(request: Request, limit: int) -> bytes:
     """The body, if it is not longer than the limit.
@@ -135,12 +138,16 @@ _WORDS = {
     "bool_type": "must be true or false",
 }
 
+_NAME = "a name is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins and ends with a letter or digit"
+_FORMS = {"name": _NAME, "id": _NAME, "catalog": _NAME, "hub": "a repository of the hub is owner/name"}
+"""What a field looks like whose pattern was not met."""
+
 
 def _sentence(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         return f"there is no such field; known are {', '.join(sorted(model.model_fields))}"
-    if item["type"] == "string_pattern_mismatch" and item["loc"][-1:] == ("name",):
-        return "a name is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins and ends with a letter or digit"
+    if item["type"] == "string_pattern_mismatch" and item["loc"][-1] in _FORMS:
+        return _FORMS[item["loc"][-1]]
     return _WORDS.get(item["type"], str(item["msg"]))
 
 
@@ -227,9 +234,7 @@ async def _parsed(
         await form.close()
 
 
-def limit_stream(
-    request: Request, limit: int, max_file_bytes: int, remedy: str = "split it, or leave columns out"
-) -> None:
+def limit_stream(request: Request, limit: int, max_file_bytes: int, remedy: str = _SEND_LESS) -> None:
     """Stop an upload that sends more than the limit, while it is read.
 
     Args:
@@ -241,7 +246,7 @@ def limit_stream(
     _stop_beyond(request, limit, _upload_too_large(max_file_bytes, remedy))
 
 
-def _upload_too_large(max_file_bytes: int, remedy: str = "split it, or leave columns out") -> UploadTooLarge:
+def _upload_too_large(max_file_bytes: int, remedy: str = _SEND_LESS) -> UploadTooLarge:
     return UploadTooLarge(f"The upload is larger than {max_file_bytes:,} bytes, the limit for one file; {remedy}.")
 
 

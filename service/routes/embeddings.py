@@ -85,6 +85,7 @@ async def embed(
     texts = _texts_of(body.input, state.settings)
     _check_width(body, card)
     encoder = await state.backbones.encoder(body.model, card.digest)
+    # For `usage` alone: the encoder tokenises what it does not know, which is 25 us beside the 4 ms that a text takes.
     pieces = await asyncio.to_thread(lambda: Pieces.of(encoder.backbone.prepare(texts), body.long))
     z, _ = await encoder.embed(texts, body.long, tenant)
     answer = await asyncio.to_thread(_answer, body, z, pieces)

@@ -1,4 +1,7 @@
-"""A multipart form with an ONNX file, and, for texts, its tokenizer as a second file or as a text."""
+"""A multipart form with an ONNX file, and, for texts, its tokenizer as a second file.
+
+What comes as a file goes to disk, and what comes as a text is held in memory: so the large parts must be files.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from service.errors import BodyInvalid, BodyMalformed
-from service.routes.body import FORM_OVERHEAD_BYTES, check, limit_stream
+from service.routes.body import FORM_OVERHEAD_BYTES, MAX_FIELD_BYTES, check, limit_stream
 from service.schemas.backbones import HostForm
 
 MAX_FIELDS = 16
 MAX_TOKENIZER_BYTES = 32 * 2**20
-"""Largest tokenizer, and largest field of the form: those of a hundred languages have 17 MB."""
+"""Largest tokenizer: those of a hundred languages have 17 MB."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ async def read_graph_form(request: Request, max_file_bytes: int) -> AsyncIterato
     limit = max_file_bytes + MAX_TOKENIZER_BYTES + FORM_OVERHEAD_BYTES
     limit_stream(request, limit, max_file_bytes, "export a smaller graph, or one in float16")
     try:
-        form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_TOKENIZER_BYTES)
+        form = await request.form(max_files=2, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except (MultiPartException, HTTPException) as error:
         reason = getattr(error, "message", None) or getattr(error, "detail", "it is not well-formed")
         raise BodyMalformed(
-            f"The form cannot be read: {reason} It takes the graph as 'file', a 'tokenizer', and at most {MAX_FIELDS} "
-            f"fields of {MAX_TOKENIZER_BYTES:,} bytes."
+            f"The form cannot be read: {reason} It takes two files, the graph as 'file' and perhaps a 'tokenizer', and "
+            f"at most {MAX_FIELDS} fields of {MAX_FIELD_BYTES:,} bytes."
         ) from None
     try:
         yield await _checked(form)
@@ -75,7 +78,7 @@ async def _checked(form: FormData) -> GraphForm:
     if files:
         raise BodyInvalid(f"The form has a file in its field {min(files)[:100]!r}; it takes 'file' and 'tokenizer'.")
     checked = check(HostForm, fields, where="form", strict=False)
-    return GraphForm(checked, graph, tokenizer or checked.tokenizer.encode())
+    return GraphForm(checked, graph, tokenizer)
 
 
 def _parts(form: FormData) -> tuple[dict[str, str], dict[str, UploadFile]]:

@@ -51,9 +51,18 @@ def takes(json: type[BaseModel]) -> dict[str, Any]:
 
 
 def takes_rows(json: type[BaseModel], options: type[BaseModel], media: Iterable[str], form: str) -> dict[str, Any]:
-    """The body of a route that takes JSON, or a file: by itself with options in the query, or in a form with them."""
+    """The body of a route that takes JSON, or a file: by itself with options in the query, or in a form with them.
+
+    In the form, a file of rows comes alone, and images or sounds one or several under the same name.
+    """
     made = options.model_json_schema()["properties"]
-    fields = {"file": {"type": "string", "format": "binary"}, **made}
+    files = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "minItems": 1,
+        "description": "One file of rows, or one or more images or sounds.",
+    }
+    fields = {"file": files, **made}
     content: dict[str, Any] = {"application/json": _ref(json)}
     content |= {name: {"schema": {"type": "string", "format": "binary"}} for name in media}
     content[form] = {"schema": {"type": "object", "required": ["file"], "properties": fields}}
@@ -73,12 +82,13 @@ def answers_file(media: Iterable[str], **headers: str) -> dict[str, Any]:
     }
 
 
-def takes_either(json: type[BaseModel], form: type[BaseModel]) -> dict[str, Any]:
-    """The body of a route that takes JSON, or a form with a file."""
+def takes_either(json: type[BaseModel], form: type[BaseModel], *more_files: str) -> dict[str, Any]:
+    """The body of a route that takes JSON, or a form with a `file`, and perhaps with `more_files`."""
+    files = {name: {"type": "string", "format": "binary"} for name in ("file", *more_files)}
     schema = {
         "allOf": [
             {"$ref": REFERENCE.format(model=form.__name__)},
-            {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}},
+            {"type": "object", "required": ["file"], "properties": files},
         ]
     }
     content = {"application/json": _ref(json), "multipart/form-data": {"schema": schema}}

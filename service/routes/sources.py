@@ -1,8 +1,9 @@
 """What a caller asks to be hosted -> an entry as the worker takes it: names looked up, paths checked, gaps filled."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,7 +62,7 @@ def form_entry(form: HostForm, graph: Path, tokenizer: Path | None) -> Entry:
         BodyInvalid: A text encoder without a tokenizer, or another one without the name of its input.
     """
     if form.modality == "text" and tokenizer is None:
-        raise _wrong("/tokenizer", "A text encoder needs its tokenizer.json in the form's field 'tokenizer'.")
+        raise _wrong("/tokenizer", "A text encoder needs its tokenizer.json as the form's file 'tokenizer'.")
     if form.modality != "text" and not form.input:
         raise _wrong("/input", f"Name the graph's input for {form.modality} items in the form's field 'input'.")
     return Entry(
@@ -100,8 +101,8 @@ def _catalogued(body: HostRequest, name: str) -> Entry:
         pointer = "/source/catalog" if body.source else "/id"
         raise _wrong(
             pointer,
-            f"There is no {name!r} in the catalogue, which has {', '.join(sorted(known))}. Of anything else, say the "
-            'source: {"hub": "owner/name"} or {"path": ...}, or send an ONNX file.',
+            f"There is no {name!r} in the catalogue{_meant(name, known)}, which has {', '.join(sorted(known))}. Of "
+            'anything else, say the source: {"hub": "owner/name"} or {"path": ...}, or send an ONNX file.',
         )
     if chosen := sorted(body.model_fields_set - {"id", "source"}):
         raise _wrong(
@@ -110,6 +111,11 @@ def _catalogued(body: HostRequest, name: str) -> Entry:
             "the source itself.",
         )
     return replace(known[name], id=body.id)
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, n=2)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _source(

@@ -89,7 +89,7 @@ class HostRequest(_Chosen):
 
 
 class HostForm(_Chosen):
-    """The same for an ONNX file, as a multipart form with `file`."""
+    """The same for an ONNX file, as a multipart form with `file`, and for texts a `tokenizer.json` as `tokenizer`."""
 
     modality: Modality
     """What an item is."""
@@ -98,8 +98,6 @@ class HostForm(_Chosen):
     take `input_ids` and `attention_mask`."""
     output: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     """Name of its output, (n, d)."""
-    tokenizer: str = ""
-    """Of texts: a `tokenizer.json`, as text or as a file."""
     max_tokens: int | None = Field(None, ge=2, le=32_768)
     """Longest text that is taken at once, in tokens."""
     prefix: Prefix = ""

@@ -81,7 +81,8 @@ class Encoder:
         backbone: A loaded backbone.
         max_waiting: Most items that wait; further ones are refused.
         lanes: Batches that run at the same time.
-        wide: The same backbone with threads for all lanes: it runs a batch that is alone.
+        wide: The same backbone with threads for all lanes: it runs a batch that is alone. None leaves that to
+            `backbone`.
         watcher: Told of every batch.
         decoders: Threads that decode files; as many as lanes where None.
         recall: Knows what was embedded before; None where nobody does.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from models.durable import sync
 from service.errors import ArtifactCorrupt, DiskFull
 
 CHUNK_BYTES = 1 << 20
@@ -46,15 +47,6 @@ def disk_errors() -> Iterator[None]:
         raise
 
 
-def fsync_dir(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def create_only(path: Path, data: bytes, staging: Path) -> bool:
     """Write a whole, durable file unless there is one; says whether this call made it."""
     temporary = staging / uuid4().hex
@@ -67,7 +59,7 @@ def create_only(path: Path, data: bytes, staging: Path) -> bool:
                 file.flush()
                 os.fsync(file.fileno())
             os.link(temporary, path)
-            fsync_dir(path.parent)
+            sync(path.parent)
         except FileExistsError:
             return False
         finally:
@@ -121,7 +113,7 @@ class Blobs:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(staged, path)
-                fsync_dir(path.parent)
+                sync(path.parent)
             except FileExistsError:
                 os.utime(path)
             return Blob(digest, path.stat().st_size)

@@ -12,7 +12,6 @@ the part in which it was written or, as of its first use in a later one, read. S
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -30,12 +29,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Embedding, Item
+from models.durable import locked
 from service.store import embedding_file
 from service.store.embedding_file import Found, NotOurs
 
 PAUSE_S = 60.0
 """How long nothing is asked or written after the disk has failed."""
 
+_LOCK_NAME = ".lock"
 _PARTS = 8
 _TAKEN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -158,7 +159,7 @@ class EmbeddingCache:
             self._let_go()
         if self._open is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with _alone(self._folder):
+            with locked(self._folder / _LOCK_NAME):
                 path = _newest(self._folder) or _numbered(self._folder, 1)
                 self._open = path, embedding_file.connect(path, self._wait_s)
                 embedding_file.prepare(self._open[1])
@@ -189,7 +190,7 @@ class EmbeddingCache:
     def _give_up(self, path: Path) -> None:
         """Leave a file for an empty one of the next number, unless another process has done so."""
         self._let_go()
-        with _alone(self._folder):
+        with locked(self._folder / _LOCK_NAME):
             if path == _newest(self._folder):
                 _numbered(self._folder, _number(path) + 1).touch()
                 for more in ("", "-wal", "-shm"):
@@ -200,14 +201,6 @@ class EmbeddingCache:
             with contextlib.suppress(sqlite3.Error):
                 self._open[1].close()
             self._open = None
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _numbered(folder: Path, number: int) -> Path:

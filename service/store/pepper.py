@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from service.store.blobs import fsync_dir
+from models.durable import sync
 
 FILE = "pepper"
 
@@ -48,7 +48,7 @@ def _make(path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(temporary, path)
-        fsync_dir(path.parent)
+        sync(path.parent)
     except FileExistsError:
         pass
     finally:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.columns import Kind, Rows, Schema
+from adapters.dataset import codes_of
 from service.uploads.names import listed
-from service.uploads.row_keys import codes_of
 
 _FEWEST_ROWS = 20
 """In fewer rows it may well be chance."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.columns import Kind, Rows, Schema, infer, type_rows
+from adapters.dataset import row_keys
 from models.errors import InputError, Problem
 from service.errors import UploadRefused
 from service.uploads.delimited import DelimitedTable
@@ -16,7 +17,6 @@ from service.uploads.limits import Limits
 from service.uploads.names import TARGET_NAMES, check_different, guessed, listed, named, quoted, seen
 from service.uploads.numbers import has_decimal_commas, with_point
 from service.uploads.parquet_clean import CleanTable
-from service.uploads.row_keys import row_keys
 from service.uploads.rows import Cell, Table, check_cells
 from service.uploads.target import Found, Settled, decide, quality_of, settle
 

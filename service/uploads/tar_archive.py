@@ -105,6 +105,8 @@ def _entries(file: IO[bytes], limits: Limits) -> Iterator[TarEntry]:
                     raise UploadTooLarge(
                         f"The archive has more than {limits.rows} files, which is the limit. Send a part of them."
                     )
+                if info.size < 0:  # the library reads such numbers, and goes back by them
+                    raise tarfile.ReadError(f"a size of {info.size}")
                 if not info.isdir():
                     yield TarEntry(file, info)
             _check_end(file, archive.offset)

@@ -5,12 +5,12 @@ file -> vectors and labels (vector_sources.py) -> target (target.py) -> quality
 
 from collections.abc import Sequence
 
+from adapters.dataset import vector_keys
 from service.uploads.formats import JsonTable
 from service.uploads.items import Items, Reading
 from service.uploads.limits import Limits
 from service.uploads.npy import Array
 from service.uploads.parquet_clean import CleanTable
-from service.uploads.row_keys import vector_keys
 from service.uploads.target import Found, decide, quality_of, settle
 from service.uploads.vector_sources import Labelled, from_arrays, from_json, from_parquet
 

@@ -158,8 +158,8 @@ def test_the_lowest_loss_is_recommended():
     chosen, why = recommend([candidate("slow", 0.5, 20.0, 0.1, 1), candidate("fast", 0.6, 2.0, 0.1, 2)])
     assert chosen == "slow"
     assert why == (
-        "slow has the lowest log loss on held-out rows of 2, 0.500 (accuracy 0.800), at 20 ms an item; none that is "
-        "much faster comes within one standard error of it."
+        "Of 2 backbones slow has the lowest log loss on held-out rows, 0.500 (accuracy 0.800), at 20 ms an item; none "
+        "that is much faster comes within one standard error of it."
     )
 
 
@@ -187,9 +187,11 @@ def test_without_held_out_rows_the_evidence_decides_and_the_sentence_says_so():
     rows = [Candidate("a", none, 1.0, 4), Candidate("b", replace(none, logme=0.2), 9.0, 4)]
     chosen, why = recommend(rows)
     assert chosen == "b"
-    assert "LogME, 0.200, of 2; there are too few rows" in why
+    assert why.startswith("Of 2 backbones b has the highest LogME, 0.200; there are too few rows")
     assert [row.id for row in sort_candidates(rows)] == ["b", "a"]
 
 
 def test_one_candidate_is_recommended_whatever_it_is():
-    assert recommend([candidate("only", 3.0, 1.0)])[0] == "only"
+    only = ("only", "only is the only backbone that was compared.")
+    assert recommend([candidate("only", 3.0, 1.0)]) == only
+    assert recommend([Candidate("only", Ranking(None, None, -0.3, None, np.empty(0)), 1.0, 4)]) == only

@@ -54,7 +54,8 @@ def test_towers_of_one_repository_are_two_backbones():
 
 def test_shapes_are_read_as_tuples():
     assert entry("vit-b16").expected == Expected(pooled=(768,), blocks=12, block=(197, 768))
-    assert entry("minilm-l6").expected is None
+    assert entry("minilm-l6").expected == Expected(pooled=(384,), blocks=6, block=(-1, 384))
+    assert entry("fake").expected is None
 
 
 def test_an_unknown_id_is_answered_with_the_known_ones():

@@ -215,6 +215,16 @@ def test_weights_of_timm_need_no_configuration(hub, lock):
     assert names(take(lock, Hub(REPO, timm="vgg16"))) == {"model.safetensors"}
 
 
+def test_settings_count_as_weights_do(hub, lock, monkeypatch):
+    size_bytes = sum(map(len, WEIGHTS.values()))
+    hub.files[FIRST] = {**WEIGHTS, "vocab.txt": bytes(1000)}
+    monkeypatch.setattr("models.hub.MOST_BYTES", size_bytes + 999)
+    with pytest.raises(SourceRefused, match="GiB"):
+        take(lock)
+    monkeypatch.setattr("models.hub.MOST_BYTES", size_bytes + 1000)
+    take(lock)
+
+
 def test_weights_over_the_limit_are_not_begun(hub, lock, monkeypatch):
     monkeypatch.setattr("models.hub.MOST_BYTES", 999)
     with pytest.raises(SourceRefused, match="GiB"):
@@ -255,6 +265,18 @@ def test_what_is_in_the_cache_needs_no_hub(hub, lock, monkeypatch):
     refs.mkdir()
     (refs / "main").write_text(FIRST)
     assert take(lock).name == FIRST
+
+
+def test_a_revision_leads_out_of_the_cache_nowhere(hub, lock, monkeypatch):
+    take(lock)
+    lock.unlink()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    refs = lock.parent / "cache" / "models--acme--tiny" / "refs"
+    refs.mkdir()
+    (lock.parent / "elsewhere").write_text(FIRST)
+    with pytest.raises(SourceRefused, match=r"config\.json .* is not in the cache"):
+        take(lock, Hub(REPO, "../../../elsewhere"))
+    assert not lock.exists()
 
 
 @pytest.fixture

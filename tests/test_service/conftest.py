@@ -63,7 +63,11 @@ class InlineFitter(Fitter):
         """There is no child."""
 
     def run(
-        self, command: dict[str, Any], on_progress: Callable[[str, float], None], why_stop: Callable[[], str | None]
+        self,
+        command: dict[str, Any],
+        on_progress: Callable[[str, float], None],
+        why_stop: Callable[[], str | None],
+        patience_s: float = 0.0,
     ) -> dict[str, Any]:
         on_progress("embed", 0.1)
         while not self._hold.wait(0.02):

@@ -30,6 +30,15 @@ def test_folders_are_absolute_and_there_are_none_by_default(monkeypatch, tmp_pat
     assert Settings.from_environment().backbone_folders == (tmp_path, Path("/srv/weights"))
 
 
+def test_a_backbone_that_no_catalogue_has_stops_the_start(monkeypatch):
+    monkeypatch.setenv("GRAFT_BACKBONES", "fake,scatter2d")
+    with pytest.raises(ValidationError, match=r"no 'scatter2d' in the catalogue; did you mean scatter-2d\?"):
+        Settings.from_environment()
+    monkeypatch.setenv("GRAFT_BACKBONES", "zzz")
+    with pytest.raises(ValidationError, match="no 'zzz' in the catalogue, which has ast, "):
+        Settings.from_environment()
+
+
 def test_an_unknown_variable_stops_the_start_and_names_the_nearest(monkeypatch):
     monkeypatch.setenv("GRAFT_MAX_ROW", "7")
     with pytest.raises(SettingsUnknown, match=r"GRAFT_MAX_ROW .* did you mean GRAFT_MAX_ROWS\?"):

@@ -110,7 +110,9 @@ def test_a_fit_whose_data_chose_shows_what_was_compared(run, fake, messages, tmp
     (tmp_path / "rows.csv").write_text("text,label\n")
     words = ("fit", str(tmp_path / "rows.csv"), "--name", "intents", "--backbone")
     assert "Compared" not in run(*words, "auto").stdout, "there was one backbone alone"
-    fake.report = {"backbones": messages["ranking"]["backbones"]}
-    lines = [line.split() for line in run(*words, "auto").stdout.splitlines()]
-    assert lines[-2:] == [["eye", "0.900", "0.300", "1.200", "0.800", "4.500", "64"], ["scatter-2d", "0.780", *"-----"]]
+    fake.report = {"backbones": messages["ranking"]["backbones"], "backbone": {"why": "eye is the best."}}
+    *lines, blank, why = run(*words, "auto").stdout.splitlines()
+    cells = [line.split() for line in lines[-2:]]
+    assert cells == [["eye", "0.900", "0.300", "1.200", "0.800", "4.500", "64"], ["scatter-2d", "0.780", *"-----"]]
+    assert (blank, why) == ("", "eye is the best.")
     assert "Compared" not in run(*words, "eye").stdout

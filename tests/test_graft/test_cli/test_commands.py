@@ -100,6 +100,13 @@ def test_a_refusal_is_1_and_shows_rows_and_the_request(run, fake, fill, messages
     assert detail < row < request_id
 
 
+def test_a_refusal_is_not_said_twice(run, fake):
+    detail = "There is no such folder."
+    problem = {"detail": detail, "code": "body-invalid", "errors": [{"detail": detail, "pointer": "/source/path"}]}
+    fake.refusals = [httpx.Response(422, json=problem)]
+    assert run("jobs", "list").stderr.splitlines() == [f"Error: {detail}"]
+
+
 def test_a_refusal_as_json_goes_to_stderr(run, fake, messages):
     fake.refusals = [httpx.Response(422, json=messages["problem"] | {"request_id": "req_1"})]
     result = run("jobs", "list", "--json")

@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,12 @@ def test_a_folder_means_its_images_and_sounds_in_order(run, fake, files, monkeyp
     ]  # fmt: skip
 
 
+def test_files_of_a_folder_are_called_as_the_folder_was(run, fake, files, monkeypatch):
+    monkeypatch.chdir(files)
+    (shown, _) = json.loads(run("predict", "intents", "album", "--json").stdout)
+    assert shown["file"] == str(Path("album/2.png"))
+
+
 def test_a_name_that_could_be_a_file_of_rows_stays_one(run, fake, files, messages):
     (files / "odd.csv").write_bytes(messages["png"])
     run("predict", "intents", str(files / "odd.csv"))
@@ -84,10 +91,19 @@ def test_a_text_that_happens_to_be_a_folder_of_other_things_is_a_text(run, fake,
         (("a.png", "hello"), "'hello' is neither an image nor a sound"),
         (("a.png", "-o", "answers.parquet"), "written as csv, tsv, jsonl"),
         (("a.png", "-o", "a.png"), "is the file that is read"),
+        (("torn.png",), "'torn.png' is neither an image nor a sound, by its first bytes"),
+        (("photos.zip",), "'photos.zip' is an archive, which can be fitted only"),
+        (("./refunds",), "The folder './refunds' has no images and no sounds"),
+        (("./empty",), "The folder './empty' has no images and no sounds"),
     ],
 )
 def test_wrong_words(run, fake, files, monkeypatch, words, said):
     monkeypatch.chdir(files)
+    for name in ("torn.png", "photos.zip"):
+        (files / name).write_bytes(bytes(64))
+    (files / "empty").mkdir()
+    (files / "refunds").mkdir()
+    (files / "refunds/notes.txt").write_text("x")
     done = run("predict", "intents", *words)
     assert done.exit_code == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())

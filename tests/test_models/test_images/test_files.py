@@ -218,12 +218,22 @@ def test_damaged_bytes_end_in_pixels_or_in_a_sentence(kind):
 
 
 @pytest.mark.parametrize(
-    ("edge", "words"), [(20_000, "more than"), (9_500, "1 and at most 80,000,000"), (400, "400 x")]
+    ("edge", "words"),
+    [
+        (20_000, "has 400,000,000 pixels; at least 1 and at most 80,000,000"),
+        (9_500, "1 and at most 80,000,000"),
+        (400, "400 x"),
+    ],
 )
 def test_too_large_is_refused_before_it_is_decoded(edge, words):
     limits = ImageLimits(pixels=100_000) if edge == 400 else ImageLimits(pixels=80_000_000)
     with pytest.raises(WrongInput, match=words):
         open_image(png_of(edge, edge), limits)
+
+
+def test_a_limit_beyond_pillows_own_is_told_as_what_it_is():
+    with pytest.raises(WrongInput, match="has 400,000,000 pixels; at least 1 and at most 178,956,970"):
+        open_image(png_of(20_000, 20_000), ImageLimits(pixels=10**9))
 
 
 def test_the_limit_is_that_of_the_product():

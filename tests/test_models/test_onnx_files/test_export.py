@@ -178,6 +178,23 @@ def test_names_of_ours_in_the_file_do_no_harm(add):
     np.testing.assert_allclose(embed(backbone, png(PIXELS))[0], PIXELS.mean((0, 1)) / 255, rtol=1e-5)
 
 
+def test_weights_may_be_read_in_the_body_of_a_loop_and_in_loops_within_it(add):
+    body = """
+    net (float[n, 3, 4, 6] x) => (float[n, 3] y) {
+      axes = Constant <value_ints = [2, 3]> ()
+      m = ReduceMean <keepdims = 0> (x, axes)
+      y = Loop (two, , m) <body = outer (int64 k, bool c1, float[n, 3] a1) => (bool c2, float[n, 3] a2) {
+        c2 = Identity (c1)
+        a2 = Loop (two, , a1) <body = inner (int64 k1, bool c3, float[n, 3] b1) => (bool c4, float[n, 3] b2) {
+          c4 = Identity (c3)
+          b2 = Add (b1, step)
+        }>
+      }>
+    }"""
+    backbone = add(graph(body, two=np.int64(2), step=np.float32(0.5)))
+    np.testing.assert_allclose(embed(backbone, png(PIXELS))[0], PIXELS.mean((0, 1)) / 255 + 2, rtol=1e-5)
+
+
 def test_old_files_that_list_weights_as_inputs_are_taken(add):
     model = graph(
         MEANS.replace("y = ReduceMean", "m = ReduceMean").replace("}", "  y = Mul (m, w)\n}"), w=np.float32(2)
@@ -294,6 +311,14 @@ def test_what_cannot_be_served_is_refused_with_a_sentence_and_leaves_nothing(add
     with pytest.raises(SourceRefused, match=sentence):
         add(model, **given)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("case", ["future opset", "a batch of one only"])
+def test_what_onnx_runtime_says_is_told_without_paths_and_places_in_its_source(add, tmp_path, case):
+    with pytest.raises(SourceRefused) as caught:
+        add(REFUSED[case][0])
+    assert not any(noise in caught.value.message for noise in (str(tmp_path), "onnxruntime_src", "ONNXRuntimeError"))
+    assert "Export it" in caught.value.message
 
 
 def test_a_graph_of_texts_needs_its_tokenizer_and_names(add, tokenizer, tmp_path):

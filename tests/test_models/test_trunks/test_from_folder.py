@@ -103,6 +103,20 @@ def test_code_that_comes_with_known_weights_is_not_run(bert):
     assert not (bert / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"backbone": "local-dir:/etc", "use_timm_backbone": True},
+        {"backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:acme/other"}},
+        {"towers": [{"model_type": "timm_wrapper", "architecture": "acme/other"}]},
+    ],
+)
+def test_a_network_that_is_looked_for_elsewhere_is_refused(bert, fields):
+    change_config(bert, model_type="detr", **fields)
+    with pytest.raises(SourceRefused, match=r"builds on another network, '(local-dir:/etc|(hf-hub:)?acme/other)'"):
+        build(bert)
+
+
 def test_quantised_weights_are_refused(bert):
     change_config(bert, quantization_config={"quant_method": "bitsandbytes"})
     with pytest.raises(SourceRefused, match="quantised"):

@@ -12,7 +12,7 @@ import pytest
 
 from models.catalog import entry
 from service.jobs.fit import Order
-from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
+from service.jobs.fitter import ChildDied, Exceeded, Failed, Fitter, Stopped
 from service.registry.items import pack_items
 from service.store.blobs import Blobs
 
@@ -145,6 +145,19 @@ def test_an_interrupted_commands_answer_is_never_the_next_ones(fitter, order):
 
     with pytest.raises(LookupError):
         fitter.run(order("job_1"), on_progress, _never)
+    assert fitter.run(order("job_2"), lambda *_: None, _never)["dataset"] == "ds_of_job_2"
+
+
+def test_a_child_that_says_nothing_for_too_long_is_killed(fitter, order):
+    pids = []
+
+    def on_progress(stage, share):
+        pids.append(fitter._process.pid)
+        os.kill(pids[0], signal.SIGSTOP)
+
+    with pytest.raises(Exceeded, match=r"no progress for 0\.5 seconds"):
+        fitter.run(order(n=2_000), on_progress, _never, patience_s=0.5)
+    assert not _alive(pids[0])
     assert fitter.run(order("job_2"), lambda *_: None, _never)["dataset"] == "ds_of_job_2"
 
 

@@ -1,5 +1,6 @@
 """Jobs of kind host, what names mean when a job begins, and folders that nothing needs any more."""
 
+import os
 from dataclasses import asdict, replace
 
 import pytest
@@ -30,13 +31,13 @@ def _ask(records, id_="mine", tenant="default"):
 def _host(records, folder, id_="mine", tenant="default"):
     job = _ask(records, id_, tenant)
     card = host(replace(FAKE, id=id_), folder, lambda *_: None, pointer=False)
-    assert Hosting(records.engine).keep(job, {"card": asdict(card), "torch": False}, 3.0)
+    assert Hosting(records.engine, 60.0).keep(job, {"card": asdict(card), "torch": False}, 3.0)
     return card
 
 
 def test_the_child_hosts_the_entry_without_a_name_of_its_own(records):
     job = _ask(records)
-    assert Hosting(records.engine).command(job) == {
+    assert Hosting(records.engine, 60.0).command(job) == {
         "do": "host",
         "entry": replace(FAKE, id="mine").to_dict(),
         "pointer": False,
@@ -91,6 +92,15 @@ class TestSweep:
         card = host(FAKE, folder, lambda *_: None)
         assert self._sweep(folder) == 0
         assert (folder / card.digest).is_dir()
+
+    def test_what_a_killed_process_left_goes(self, folder):
+        left, new = folder / ".added-left", folder / ".added-new"
+        for staging in (left, new):
+            staging.mkdir(parents=True)
+            (staging / "pooled.onnx").write_bytes(b"half of it")
+        os.utime(left, (0, 0))
+        assert self._sweep(folder) == 0
+        assert (left.exists(), new.exists()) == (False, True)
 
     def test_other_files_are_not_touched(self, folder):
         folder.mkdir()

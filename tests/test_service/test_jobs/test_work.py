@@ -5,7 +5,7 @@ import pytest
 from service.database.engine import writing
 from service.errors import BodyInvalid, NotFound, NotReady, problem
 from service.jobs import work as module
-from service.jobs.fitter import ChildDied, Failed, Stopped
+from service.jobs.fitter import ChildDied, Exceeded, Failed, Stopped
 from service.jobs.work import MAX_ATTEMPTS, Work
 from service.registry import jobs
 
@@ -17,8 +17,9 @@ class StubFitter:
         self._ends = list(ends)
         self.commands, self.killed, self.warmed = [], 0, 0
 
-    def run(self, command, on_progress, why_stop):
+    def run(self, command, on_progress, why_stop, patience_s):
         self.commands.append(command)
+        self.patience_s = patience_s
         on_progress("embed", 0.25)
         end = self._ends.pop(0)
         end = end(why_stop) if callable(end) else end
@@ -37,6 +38,7 @@ class StubKind:
     """Keeps the outcome as the job's result."""
 
     given_up = "Ask for less."
+    patience_s = 9.0
 
     def __init__(self, engine, refusal):
         self._engine = engine
@@ -105,6 +107,17 @@ def test_poison_is_given_up_and_the_message_says_what_to_do(records, job, workin
     ended = _now(records, job)
     assert (ended.state, ended.attempts, ended.error["status"]) == ("failed", MAX_ATTEMPTS, 500)
     assert "ended its process 3 times" in ended.error["detail"]
+    assert "given up (killed)" in ended.error["detail"]
+    assert "Ask for less." in ended.error["detail"]
+
+
+def test_a_job_that_stands_still_ends_at_once_with_a_sentence(records, job, working):
+    work = working(Exceeded("there was no progress for 9 seconds"))
+    assert work.run(job.id) is None
+    ended = _now(records, job)
+    assert (ended.state, ended.attempts, ended.error["code"]) == ("failed", 1, "job-stalled")
+    assert work._fitter.patience_s == 9.0
+    assert "no progress for 9 seconds" in ended.error["detail"]
     assert "Ask for less." in ended.error["detail"]
 
 

@@ -8,7 +8,7 @@ from models.base import Card
 from models.catalog import Entry
 from models.sources import Hub, OnnxFile
 from service.errors import Busy, Conflict, NotFound, problem
-from service.registry import backbones, events, jobs, references
+from service.registry import backbones, events, jobs, references, requests
 from service.registry.backbones import Own
 
 ENTRY = Entry("mine", "image", "MIT", "a hub repository", Hub("o/n"))
@@ -30,11 +30,11 @@ class Hosts:
         self.records = records
         self.engine = records.engine
 
-    def ask(self, entry=ENTRY, *, tenant="default", blobs=(), at=1.0, max_queued=1_000):
+    def ask(self, entry=ENTRY, *, tenant="default", blobs=(), at=1.0, key=None, max_queued=1_000):
         """A job that is to host an entry."""
         asked = {"backbone": entry.id, "entry": entry.to_dict()}
         job = self.records.job(kind="host", adapter="", tenant=tenant, request=asked)
-        backbones.add(self.engine, Own(tenant, entry, tuple(blobs), job.id, None, at), job, None, max_queued)
+        backbones.add(self.engine, Own(tenant, entry, tuple(blobs), job.id, None, at), job, key, max_queued)
         return job
 
     def host(self, entry=ENTRY, card=CARD, **more):
@@ -59,6 +59,14 @@ def test_what_is_asked_for_is_preparing_until_it_is_hosted(hosts):
     assert hosts.find().state == "preparing"
     assert backbones.publish(hosts.engine, job, CARD, 3.5)
     assert hosts.find().state == "ready"
+
+
+def test_the_same_request_twice_at_once_is_told_that_it_is_under_way(hosts):
+    key = requests.key_of("default", "a key", 1.0, "backbones")
+    job = hosts.ask(key=key)
+    with pytest.raises(Conflict, match=r"in use by a request under way; send it again"):
+        hosts.ask(key=key)
+    assert requests.recall(hosts.engine, key) == job.id
 
 
 def test_a_hosted_one_is_shown_under_its_owners_words_alone(hosts):

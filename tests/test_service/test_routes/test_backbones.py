@@ -90,7 +90,8 @@ class TestHost:
             ({"id_": "fake"}, 409, "'fake' is hosted here for everybody already"),
             ({"id_": "minilm-l6"}, 409, "the name of an entry of the catalogue"),
             ({"id_": "auto"}, 422, "the data choose"),
-            ({"id_": "Mine"}, 422, "/id"),
+            ({"id_": "Mine"}, 422, "/id: a name is 1 to 64 of a-z"),
+            ({"source": {"hub": "resnet"}}, 422, "/source/hub: a repository of the hub is owner/name"),
             ({"source": {"path": "/etc"}}, 422, "GRAFT_BACKBONE_FOLDERS"),
             ({"source": {"adapter": "nope:1"}}, 404, "no adapter 'nope'"),
             ({"source": {"adapter": "a b"}}, 422, "does not name an adapter"),
@@ -144,15 +145,25 @@ class TestUpload:
         assert service.state.blobs.get(blob) == GRAPH
         assert blob in references.digests(service.state.engine)
 
-    @pytest.mark.parametrize("as_file", [True, False])
-    def test_a_text_encoder_comes_with_its_tokenizer(self, service, upload, as_file):
+    def test_a_text_encoder_comes_with_its_tokenizer(self, service, upload):
         tokenizer = "{" + " " * 70_000 + "}"
-        sent = {"files": {"tokenizer": ("t.json", tokenizer)}} if as_file else {"tokenizer": tokenizer}
-        answer = upload(modality="text", **sent)
+        answer = upload(modality="text", files={"tokenizer": ("t.json", tokenizer)})
         assert answer.status_code == 201
         blobs = backbones.find(service.state.engine, "default", "net").blobs
         assert service.state.blobs.get(blobs[1]).decode() == tokenizer
         assert upload.told[0].source.tokenizer == str(service.state.blobs.path(blobs[1]))
+
+    def test_texts_of_the_form_are_short_for_they_are_held_in_memory(self, upload):
+        answer = upload(modality="text", tokenizer="{" + " " * 70_000 + "}")
+        assert (answer.status_code, upload.told) == (400, [])
+        assert "two files, the graph as 'file' and perhaps a 'tokenizer'" in answer.json()["detail"]
+
+    def test_the_key_of_another_tokenizer_is_another_request(self, upload):
+        def send(tokenizer):
+            return upload(modality="text", headers={"Idempotency-Key": "k"}, files={"tokenizer": ("t", tokenizer)})
+
+        assert send("{}").status_code == send("{}").status_code == 201
+        assert send("{ }").json()["code"] == "idempotency-key-reused"
 
     def test_the_key_of_another_graph_is_another_request(self, upload):
         headers = {"Idempotency-Key": "k"}

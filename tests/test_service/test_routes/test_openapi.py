@@ -167,3 +167,9 @@ def test_the_page_is_served_without_any_foreign_address(client):
     assert any(path.endswith(".css") for path in own)
     for path in own:
         assert client.get(path).status_code == 200, path
+
+
+def test_the_form_of_a_prediction_takes_several_files(operations):
+    body = operations["post", "/v1/adapters/{ref}/predict"]["requestBody"]
+    file = body["content"]["multipart/form-data"]["schema"]["properties"]["file"]
+    assert (file["type"], file["items"]) == ("array", {"type": "string", "format": "binary"})

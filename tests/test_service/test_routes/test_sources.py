@@ -47,7 +47,8 @@ class TestCatalogue:
 
     def test_an_unknown_one_says_what_there_is_and_what_else_to_do(self):
         assert _refused(r"no 'mine' in the catalogue, which has .*fake.*\"hub\"") == ["/id"]
-        assert _refused("no 'nope' in the catalogue", source={"catalog": "nope"}) == ["/source/catalog"]
+        assert _refused("no 'nope' in the catalogue, which", source={"catalog": "nope"}) == ["/source/catalog"]
+        assert _refused(r"did you mean resnet-50\?", id="resnet50") == ["/id"]
 
     def test_it_is_hosted_as_it_is(self):
         assert _refused("'pooling' was sent with it", id="fake", pooling="cls") == ["/pooling"]
@@ -100,7 +101,7 @@ class TestSource:
             ({"hub": "o/n", "catalog": "fake"}, "names hub and catalog", "/source"),
             ({"catalog": "fake", "revision": "x"}, "'catalog' has no 'revision'", "/source/revision"),
             ({"words": "/x", "timm": "vgg16"}, "'words' has no 'timm'", "/source/timm"),
-            ({"hub": "no-owner"}, "pattern", "/source/hub"),
+            ({"hub": "no-owner"}, "owner/name", "/source/hub"),
             ({"url": "https://x"}, "no such field", "/source/url"),
         ],
     )

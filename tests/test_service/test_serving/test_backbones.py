@@ -1,6 +1,7 @@
 """Backbones are opened as soon as a worker has hosted them."""
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -69,6 +70,53 @@ async def test_an_older_build_that_is_still_here_is_opened_and_one_that_is_not_s
     assert (await made.encoder("fake", card.digest)).backbone.card == card
     with pytest.raises(NotReady, match="digest 000000000000"):
         await made.encoder("fake", "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("largest_bytes", "provider", "threads"),
+    [(2**30, "cpu", [1, 3]), (10, "cpu", [3]), (2**30, "cuda float16", [1])],
+    ids=["small", "large", "on a GPU"],
+)
+async def test_weights_are_held_twice_where_they_are_small_and_on_the_cpu(
+    tmp_path, monkeypatch, largest_bytes, provider, threads
+):
+    card, opened, real = _host(tmp_path), [], module.open_backbone
+
+    def open_backbone(folder, digest, *, threads, limits):
+        opened.append(threads)
+        backbone = real(folder, digest, threads=threads, limits=limits)
+        monkeypatch.setattr(type(backbone), "provider", provider)
+        return backbone
+
+    monkeypatch.setattr(module, "open_backbone", open_backbone)
+    monkeypatch.setattr(module, "ONE_SESSION_BYTES", largest_bytes)
+    made = Backbones(("fake",), tmp_path, lanes=3, max_waiting=9)
+    z, _ = await (await made.encoder("fake", card.digest)).embed(["x", "y"])
+    assert opened == threads
+    assert z.shape == (2, *card.taps["pooled"])
+    made.close()
+
+
+async def test_of_two_reads_at_once_the_later_one_counts(tmp_path):
+    """The first reads what tenants had, is held up, and must not put it in place of what the second has read."""
+    begun, go_on = threading.Event(), threading.Event()
+    reads = iter([[], [Own("acme", replace(entry("fake"), id="mine"), (), "job_1", None, 0.0)]])
+
+    def owned():
+        rows = next(reads)
+        if not rows:
+            begun.set()
+            go_on.wait(5)
+        return rows
+
+    made = Backbones((), tmp_path, lanes=1, max_waiting=1, owned=owned)
+    first = asyncio.create_task(asyncio.to_thread(made.refresh))
+    await asyncio.to_thread(begun.wait, 5)
+    second = asyncio.create_task(asyncio.to_thread(made.refresh))
+    await asyncio.wait({second}, timeout=0.05)
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert [standing.id for standing in made.visible("acme")] == ["mine"]
 
 
 async def test_a_broken_backbone_is_tried_again_until_it_is_mended(made, tmp_path, caplog):

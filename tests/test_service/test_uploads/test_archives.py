@@ -172,6 +172,16 @@ def test_an_archive_that_breaks_off_is_unreadable(members, packed, length):
         members(data[:length], kind)
 
 
+def test_a_tar_with_a_negative_size_is_unreadable(members, tar_of):
+    """Each such file would be read to the end of the archive, whatever the limit."""
+    data = bytearray(tar_of({"a/1.png": b"x", "a/2.png": b"y"}))
+    data[124:136] = b"\xff" * 12
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    with pytest.raises(UploadUnreadable, match="ReadError"):
+        members(bytes(data), "tar")
+
+
 def test_a_tar_damaged_between_files_is_unreadable(members, tar_of):
     data = bytearray(tar_of({"a/1.png": b"x", "a/2.png": b"y"}))
     data[1024:1100] = b"#" * 76
