@@ -69,7 +69,7 @@ def test_auto_goes_on_with_the_better_backbone_and_reports_the_table(fit, folder
         "tap": "pooled",
         "why": report["backbone"]["why"],
     }
-    assert report["backbone"]["why"].startswith("whole has the lowest log loss")
+    assert report["backbone"]["why"].startswith("Of 2 backbones whole has the lowest log loss")
     assert report["seconds"]["rank"] > 0
     assert stages[0][0] == "rank"
     shares = [share for _, share in stages]
