@@ -273,6 +273,8 @@ class Encoder:
                 if self._closed:
                     return
                 batch = self._take()
+                if self._calls:  # a call is announced once, and may have work for every lane
+                    self._changed.notify()
                 self._busy += 1
                 alone = self._busy == 1 and not self._calls and not self._decoding
             self._run(batch, self._wide if alone else self.backbone)

@@ -177,6 +177,17 @@ async def test_a_call_whose_items_run_in_two_lanes_is_answered_once_whole(backbo
     made.close()
 
 
+async def test_one_large_call_keeps_every_lane_busy(backbone):
+    made = Encoder(backbone, max_waiting=1_000, lanes=2)
+    await asyncio.sleep(0.1)  # both lanes sleep when it comes
+    backbone.gate.clear()
+    call = asyncio.create_task(made.embed(_texts(*range(100, 200))))
+    await _until(lambda: backbone.held == 2)
+    backbone.gate.set()
+    await call
+    made.close()
+
+
 async def test_a_batch_that_is_alone_has_all_the_threads(backbone):
     wide = NumberBackbone()
     made = Encoder(backbone, max_waiting=100, lanes=2, wide=wide)
