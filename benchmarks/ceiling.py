@@ -11,10 +11,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from benchmarks.processes import machine_cpu_s
 from benchmarks.server import ROOT
 
 Batch = dict[str, npt.NDArray[np.int64]]
+B = TypeVar("B")
 
 GROUPS = (1, 4, 8, 16, 32)
 WARM_GROUPS = 20
@@ -99,24 +100,29 @@ def best(seen: Sequence[Ceiling]) -> Ceiling:
 
 def run(folder: Path, texts: Sequence[str], group: int, part: int, parts: int) -> dict[str, float]:
     """Embed one part of the set when told to on standard input."""
-    batches = batches_of(folder, texts, group)[part::parts]
+    batches, session = batches_of(folder, texts, group)[part::parts], open_alone(folder)
+    figures = timed(batches, lambda batch: session.run(None, batch))
+    return {"texts": sum(len(batch["input_ids"]) for batch in batches), **figures}
+
+
+def open_alone(folder: Path) -> ort.InferenceSession:
+    """The graph of a hosted backbone, with one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(str(folder / "pooled.onnx"), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(str(folder / "pooled.onnx"), options, providers=["CPUExecutionProvider"])
+
+
+def timed(batches: Sequence[B], embed: Callable[[B], object]) -> dict[str, float]:
+    """Warm up, wait for the word on standard input, embed every batch: when that began and ended, processor seconds."""
     for batch in batches[:: max(1, len(batches) // WARM_GROUPS)]:
-        session.run(None, batch)
+        embed(batch)
     print("ready", flush=True)
     sys.stdin.readline()
     # The system's clock is the same in all processes.
     began, cpu_s = time.monotonic(), time.process_time()
     for batch in batches:
-        session.run(None, batch)
-    return {
-        "texts": sum(len(batch["input_ids"]) for batch in batches),
-        "began": began,
-        "ended": time.monotonic(),
-        "cpu_s": time.process_time() - cpu_s,
-    }
+        embed(batch)
+    return {"began": began, "ended": time.monotonic(), "cpu_s": time.process_time() - cpu_s}
 
 
 def batches_of(folder: Path, texts: Sequence[str], group: int) -> list[Batch]:
@@ -137,17 +143,17 @@ def padded(tokens: Sequence[Sequence[int]]) -> Batch:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def main() -> None:
-    """Run one part, print one line."""
-    parser = argparse.ArgumentParser(description="Embed a set of texts with ONNX Runtime alone.")
+def main(run: Callable[[Path, list[str], int, int, int], dict[str, float]]) -> None:
+    """Run one part of the items of a file, a JSON list; print one line."""
+    parser = argparse.ArgumentParser(description="Embed a set of items with ONNX Runtime alone.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("texts", type=Path)
+    parser.add_argument("items", type=Path)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     chosen = parser.parse_args()
-    texts = json.loads(chosen.texts.read_text(encoding="utf-8"))
-    print(json.dumps(run(chosen.folder, texts, chosen.group, chosen.part, chosen.parts)), flush=True)
+    items = json.loads(chosen.items.read_text(encoding="utf-8"))
+    print(json.dumps(run(chosen.folder, items, chosen.group, chosen.part, chosen.parts)), flush=True)
 
 
 def _told(stream: IO[str] | None) -> str:
@@ -162,4 +168,4 @@ def _tell(stream: IO[str] | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(run)

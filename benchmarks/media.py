@@ -22,7 +22,7 @@ from benchmarks import media_data
 from benchmarks.data import bench_data
 from benchmarks.media_client import MediaClient
 from benchmarks.media_data import Labelled, Media
-from benchmarks.record import Target, open_console, provenance, show_targets, write
+from benchmarks.record import Target, open_console, provenance, show_targets, some_of, write
 from benchmarks.scores import log_loss, spread
 from benchmarks.server import NO_CACHE, fresh_home, serving, stop_on_terminate
 
@@ -201,16 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"Written to {write(chosen.results, kept, made_by)}", soft_wrap=True)
 
 
-def _words(text: str) -> list[str]:
-    words = text.split(",")
-    if unknown := set(words) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    return words
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Accuracy on images and sounds over HTTP.")
-    parser.add_argument("--parts", type=_words, default=list(PARTS), help="of " + ", ".join(PARTS))
+    parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--seeds", type=int, default=5, help="draws of CIFAR-10")
     parser.add_argument("--results", default="media", help="name of the file in benchmarks/results")
     return parser.parse_args(arguments)

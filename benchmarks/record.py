@@ -1,11 +1,12 @@
 """Results on disk: figures together with what made them."""
 
+import argparse
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,18 @@ def show_targets(console: Console, targets: list[Target]) -> None:
         verdict = "[green]reached[/]" if target.reached else "[bold red]missed[/]"
         table.add_row(target.what, f"{target.seen:.4g}", kept["limit"], verdict)
     console.print(table)
+
+
+def some_of(parts: Sequence[str]) -> Callable[[str], list[str]]:
+    """Reads an option that names some of the parts of a benchmark, with commas between them."""
+
+    def read(text: str) -> list[str]:
+        words = text.split(",")
+        if unknown := set(words) - set(parts):
+            raise argparse.ArgumentTypeError(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+        return words
+
+    return read
 
 
 def _cpu() -> str:

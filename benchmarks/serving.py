@@ -19,7 +19,7 @@ from benchmarks import ceiling, contenders, published, serving_many, serving_tab
 from benchmarks.contenders import Files
 from benchmarks.data import Banking77, bench_data, load_banking77
 from benchmarks.load import generator
-from benchmarks.record import open_console, provenance, show_targets, write
+from benchmarks.record import open_console, provenance, show_targets, some_of, write
 from benchmarks.server import NO_CACHE, fresh_home, serving, stop_on_terminate
 from benchmarks.serving_figures import PARTS, Bench, Chosen, Figures
 from benchmarks.serving_peers import side_by_side
@@ -87,22 +87,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"Written to {write(name, kept, made_by)}", soft_wrap=True)
 
 
-def _parts(text: str) -> tuple[str, ...]:
-    parts = tuple(text.split(","))
-    if unknown := set(parts) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    return parts
-
-
 def _parse(arguments: Sequence[str] | None) -> tuple[Chosen, str]:
     parser = argparse.ArgumentParser(description="The service beside raw ONNX Runtime, FastAPI and LitServe.")
-    parser.add_argument("--parts", type=_parts, default=PARTS, help="of " + ", ".join(PARTS))
+    parser.add_argument("--parts", type=some_of(PARTS), default=PARTS, help="of " + ", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each row of the servers side by side")
     parser.add_argument("--rounds", type=int, default=3, help="times that each of these is measured; medians count")
     parser.add_argument("--starts", type=int, default=2, help="starts with many heads, and with one")
     parser.add_argument("--results", default="serving", help="name of the file in benchmarks/results")
     given = parser.parse_args(arguments)
-    return Chosen(given.parts, given.seconds, given.rounds, given.starts), given.results
+    return Chosen(tuple(given.parts), given.seconds, given.rounds, given.starts), given.results
 
 
 if __name__ == "__main__":

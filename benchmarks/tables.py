@@ -17,7 +17,7 @@ from benchmarks import rows
 from benchmarks.contenders import GRAFT, Contender
 from benchmarks.data import bench_data
 from benchmarks.load import generator, write_calls
-from benchmarks.record import open_console, provenance, show_targets, write
+from benchmarks.record import open_console, provenance, show_targets, some_of, write
 from benchmarks.server import Service, fresh_home, serving, stop_on_terminate
 from benchmarks.tables_client import Tables, predicted
 from benchmarks.tables_data import FOLDS, SEED, TableData, folds, load_tables
@@ -92,16 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"Written to {write(chosen.results, kept, made_by)}", soft_wrap=True)
 
 
-def _words(text: str) -> list[str]:
-    words = text.split(",")
-    if unknown := set(words) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    return words
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Quality and speed on tables over HTTP.")
-    parser.add_argument("--parts", type=_words, default=list(PARTS), help="of " + ", ".join(PARTS))
+    parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=10.0, help="of each row of the speeds")
     parser.add_argument("--results", default="tables", help="name of the file in benchmarks/results")
     return parser.parse_args(arguments)

@@ -46,7 +46,7 @@ def read_locks(path: Path) -> dict[str, Lock]:
 
 
 def add_lock(path: Path, key: str, lock: Lock) -> None:
-    """Add one lock; those of other processes are kept, and a crash leaves the old file or the new one."""
+    """Add one lock; those that are there are kept, of one key the first. A crash leaves the old file or the new one."""
     with locked(path.with_name(f".{path.name}.lock")):
-        locks = {**read_locks(path), key: lock}
+        locks = {key: lock} | read_locks(path)
         replace_file(path, {name: asdict(each) for name, each in locks.items()})

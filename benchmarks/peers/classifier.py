@@ -28,7 +28,7 @@ class Classifier:
         self._tokenizer.enable_padding()
         self._backbone = open_session(backbone / "pooled.onnx", threads)
         self._head = open_session(head, 1)
-        self._classes: list[str] = json.loads(self._head.get_modelmeta().custom_metadata_map["classes"])
+        self._classes = classes_of(self._head)
 
     @classmethod
     def from_environment(cls) -> "Classifier":
@@ -42,12 +42,20 @@ class Classifier:
         ids = np.array([one.ids for one in encodings], dtype=np.int64)
         mask = np.array([one.attention_mask for one in encodings], dtype=np.int64)
         z = self._backbone.run(["sentence_embedding"], {"input_ids": ids, "attention_mask": mask})[0]
-        return [self._answer(row) for row in self._head.run(["probabilities"], {"embedding": z})[0]]
+        return [answer(self._classes, row) for row in self._head.run(["probabilities"], {"embedding": z})[0]]
 
-    def _answer(self, row: npt.NDArray[np.float32]) -> dict[str, Any]:
-        order = np.argsort(-row)[:TOP].tolist()
-        top = [[self._classes[i], round(float(row[i]), DIGITS)] for i in order]
-        return {"label": top[0][0], "probability": top[0][1], "top": top}
+
+def answer(classes: Sequence[str], row: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """One prediction as it goes over the wire, from the (k,) probabilities of the classes."""
+    order = np.argsort(-row)[:TOP].tolist()
+    top = [[classes[i], round(float(row[i]), DIGITS)] for i in order]
+    return {"label": top[0][0], "probability": top[0][1], "top": top}
+
+
+def classes_of(head: ort.InferenceSession) -> list[str]:
+    """The classes of an adapter's head, in the order of its probabilities."""
+    classes: list[str] = json.loads(head.get_modelmeta().custom_metadata_map["classes"])
+    return classes
 
 
 def open_session(path: Path, threads: int) -> ort.InferenceSession:

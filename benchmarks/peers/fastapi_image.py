@@ -6,7 +6,6 @@ The endpoint is a plain function, which FastAPI runs in its thread pool.
 """
 
 import base64
-import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
-from benchmarks.peers.classifier import DIGITS, TOP, open_session
+from benchmarks.peers.classifier import answer, classes_of, open_session
 from models.hosted import read_card
 from models.images.pixels import PixelRecipe, open_image, pixels_of
 
@@ -42,16 +41,14 @@ class Classifier:
         self._recipe = PixelRecipe.from_dict(read_card(backbone).recipe["pixels"])
         self._backbone = open_session(backbone / "pooled.onnx", threads)
         self._head = open_session(head, 1)
-        self._classes: list[str] = json.loads(self._head.get_modelmeta().custom_metadata_map["classes"])
+        self._classes = classes_of(self._head)
 
     def __call__(self, image: str) -> dict[str, Any]:
         """One run of the session."""
         pixels = pixels_of(open_image(base64.b64decode(image)), self._recipe)[np.newaxis]
         z = self._backbone.run(["item_embedding"], {"pixels": pixels})[0]
         row = self._head.run(["probabilities"], {"embedding": z})[0][0]
-        order = np.argsort(-row)[:TOP].tolist()
-        top = [[self._classes[i], round(float(row[i]), DIGITS)] for i in order]
-        return {"label": top[0][0], "probability": top[0][1], "top": top}
+        return answer(self._classes, row)
 
 
 @asynccontextmanager

@@ -44,7 +44,7 @@ _FLOOR = 1e-8
 _KEPT = 1e-3
 
 
-def export_logmel(entry: Entry, folder: Path, on_progress: Progress) -> Exported:  # noqa: ARG001
+def export_logmel(entry: Entry, folder: Path, on_progress: Progress) -> Exported:  # noqa: ARG001  # every builder takes one
     """Write ``pooled.onnx`` into a folder.
 
     Cost: 5 s; embedding half a second of sound takes 0.6 ms.

@@ -59,7 +59,7 @@ _MIDDLES: Final = (0.019, 0.0016)
 _TINY: Final = 1e-12
 
 
-def export_scatter(entry: Entry, folder: Path, on_progress: Progress) -> Exported:  # noqa: ARG001
+def export_scatter(entry: Entry, folder: Path, on_progress: Progress) -> Exported:  # noqa: ARG001  # every builder takes one
     """Write ``pooled.onnx`` into a folder: the same bytes every time.
 
     Cost: 4 s; embedding an image takes 0.4 ms on one core.

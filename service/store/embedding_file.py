@@ -143,7 +143,7 @@ def write(
 
 def _drop(connection: sqlite3.Connection) -> int:
     least = f"SELECT rowid FROM rows ORDER BY part, rowid LIMIT {_DROPPED_AT_ONCE}"  # noqa: S608  # our own number
-    return connection.execute(f"DELETE FROM rows WHERE rowid IN ({least})").rowcount  # noqa: S608
+    return connection.execute(f"DELETE FROM rows WHERE rowid IN ({least})").rowcount  # noqa: S608  # our own too
 
 
 def _part(connection: sqlite3.Connection, part_bytes: int) -> int:

@@ -18,6 +18,7 @@ from models.catalog import Entry, Options
 from models.errors import SourceRefused, WeightsCorrupt
 from models.hosted import host, open_backbone
 from models.hub import download
+from models.locks import Lock, add_lock, read_locks
 from models.sources import Hub
 from models.trunks.torchvision_ops import complete
 
@@ -371,3 +372,11 @@ def test_the_librarys_own_variables_are_honoured(hub, lock, tmp_path):
 def test_offline_with_an_empty_cache_the_first_file_is_named(lock, tmp_path):
     sentence = in_child({"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}, lock)
     assert sentence.startswith("config.json of 'acme/tiny'")
+
+
+def test_of_two_that_lock_one_revision_at_once_the_first_stays(tmp_path):
+    path, first, second = tmp_path / "lock.json", Lock("a" * 40, {"x": "1"}), Lock("b" * 40, {"x": "2"})
+    add_lock(path, "owner/name@main", first)
+    add_lock(path, "owner/name@main", second)
+    add_lock(path, "owner/other@main", second)
+    assert read_locks(path) == {"owner/name@main": first, "owner/other@main": second}

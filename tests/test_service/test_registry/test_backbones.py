@@ -177,6 +177,7 @@ class TestRemove:
         hosts.host(replace(ENTRY, id="fake"), replace(CARD, digest="e" * 64))
         hosts.records.publish()
         backbones.remove(hosts.engine, "default", "fake", 9.0)
+        assert backbones.everyones(hosts.engine) == []
 
     @pytest.mark.parametrize("request_", [{"backbone": "mine"}, {"backbone": "auto", "candidates": ["x", "mine"]}])
     def test_one_that_an_unfinished_job_asks_for_stays(self, hosts, request_):

@@ -184,8 +184,9 @@ async def test_one_large_call_keeps_every_lane_busy(backbone):
     call = asyncio.create_task(made.embed(_texts(*range(100, 200))))
     await _until(lambda: backbone.held == 2)
     backbone.gate.set()
-    await call
+    z, _ = await call
     made.close()
+    assert z[:, 0].tolist() == list(range(100, 200))
 
 
 async def test_a_batch_that_is_alone_has_all_the_threads(backbone):
