@@ -6,11 +6,12 @@ There is no unfitted state: a `Method` is a frozen set of chosen parameters, a `
 sees embeddings only: the rows of a table have become embeddings before.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from pydantic import BaseModel, ConfigDict
 from adapters.columns import Rows, Schema
 from adapters.encoding import Encoding
 from adapters.errors import DatasetTooSmall, RequirementMissing, TargetOutOfRange, TaskUnsupported
+
+if TYPE_CHECKING:
+    from models.tuning import Tuning
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -34,17 +38,55 @@ class Need(StrEnum):
 
     LABELS = "labels"
     NAMES = "names"
+    PARENT = "parent"
+    TUNING = "tuning"
 
 
 class TaskKind(StrEnum):
     """What is asked of an item."""
 
     CLASSIFICATION = "classification"
+    MULTILABEL = "multilabel"
     REGRESSION = "regression"
 
 
+_TARGETS = {
+    TaskKind.CLASSIFICATION: "one class as each row's label",
+    TaskKind.MULTILABEL: "any number of classes as each row's labels",
+    TaskKind.REGRESSION: "numbers as its target",
+}
+
+
 def _never_stops() -> None:
+    """Nobody stops it."""
+
+
+def _for_ever() -> float:
     """A budget without a limit."""
+    return math.inf
+
+
+def _unheard(_sentence: str) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """A published affine head that a new one grows from.
+
+    Attributes:
+        name: Its reference, such as ``intents:3``.
+        weight: (k', d) float32.
+        bias: (k',) float32.
+        temperature: Positive; of its probabilities.
+        classes: k' names; the task's `classes` begin with them, in this order.
+    """
+
+    name: str
+    weight: F32
+    bias: F32
+    temperature: float
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +95,8 @@ class Task:
 
     Attributes:
         z: (n, d) float32 embeddings at the backbone's tap, or the rows of `table` as `encoding` encodes them.
-        y: (n,) int64 in [0, k): index into `classes`, every class with at least one row; or float64 targets, any unit,
+        y: (n,) int64 in [0, k): index into `classes`, every class with at least one row (but for those that `parent`
+            brings along, see `absent`); or (n, k) bool, any number of classes a row; or (n,) float64 targets, any unit,
             where there are no classes.
         classes: k names, in the order that every answer keeps; none for regression.
         groups: (n,) int64; rows of one group (duplicates, one patient, one session) are never split across folds.
@@ -63,10 +106,17 @@ class Task:
         schema: Columns of `table`; none where there is none.
         table: n typed rows, or None where items are embedded by a backbone.
         encoding: Learned on exactly the rows of `table`; None where there is none. See `of_rows`.
+        weights: (n,) float64, none negative, in any unit: how much each row counts; None = all alike.
+        parent: The head that this one grows from, or None.
+        tuning: A way into the backbone itself and the items of the fit, or None where there is none.
+        at: (n,) int64 place of each row among the items of `tuning`; None where there is no `tuning`.
+        device: What heavy algebra runs on: ``cpu`` or ``cuda``.
+        left_s: Seconds that are left of the caller's budget; who loops for long ends early with its best so far.
+        say: Called with a sentence that the report is to hold, such as that the device had too little memory.
     """
 
     z: F32
-    y: I64 | F64
+    y: I64 | F64 | Mask
     classes: tuple[str, ...]
     groups: I64
     names: F32 | None = None
@@ -75,23 +125,37 @@ class Task:
     schema: Schema = ()
     table: Rows | None = None
     encoding: Encoding | None = None
+    weights: F64 | None = None
+    parent: Parent | None = None
+    tuning: "Tuning | None" = None
+    at: I64 | None = None
+    device: str = "cpu"
+    left_s: Callable[[], float] = field(default=_for_ever, compare=False)
+    say: Callable[[str], None] = field(default=_unheard, compare=False)
 
     @classmethod
     def of_rows(
         cls,
         schema: Schema,
         table: Rows,
-        y: I64 | F64,
+        y: I64 | F64 | Mask,
         classes: tuple[str, ...],
         groups: I64,
-        *,
-        seed: int = 0,
-        check: Callable[[], None] = _never_stops,
+        **fields: Any,
     ) -> Self:
-        """A task on the rows of a table, with the encoding learned on exactly these rows."""
+        """A task on the rows of a table, with the encoding learned on exactly these rows.
+
+        Args:
+            schema: Columns of the table.
+            table: n typed rows.
+            y: As in `Task`.
+            classes: As in `Task`.
+            groups: As in `Task`.
+            fields: Any others of `Task`.
+        """
         encoding = Encoding.fit(schema, table)
         z = encoding.encode(table)
-        return cls(z, y, classes, groups, None, seed, check, schema=schema, table=table, encoding=encoding)
+        return cls(z, y, classes, groups, schema=schema, table=table, encoding=encoding, **fields)
 
     @property
     def regression(self) -> bool:
@@ -99,14 +163,38 @@ class Task:
         return not self.classes
 
     @property
+    def multilabel(self) -> bool:
+        """Whether a row may have any number of classes."""
+        return self.y.ndim == 2
+
+    @property
     def kind(self) -> TaskKind:
         """What is asked of an item."""
-        return TaskKind.REGRESSION if self.regression else TaskKind.CLASSIFICATION
+        if self.regression:
+            return TaskKind.REGRESSION
+        return TaskKind.MULTILABEL if self.multilabel else TaskKind.CLASSIFICATION
 
     @property
     def labels(self) -> I64:
-        """`y` of a classification."""
+        """`y` of a classification with one class a row."""
         return cast("I64", self.y)
+
+    @property
+    def marks(self) -> Mask:
+        """`y` of a classification with any number of classes a row."""
+        return cast("Mask", self.y)
+
+    @property
+    def counts(self) -> I64:
+        """(k,) rows of each class."""
+        if self.multilabel:
+            return np.asarray(self.marks.sum(axis=0), dtype=np.int64)
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    @property
+    def absent(self) -> Mask:
+        """(k,) classes without a row: `parent` knows them, and these rows do not show them."""
+        return np.equal(self.counts, 0)
 
     @property
     def targets(self) -> F64:
@@ -118,25 +206,38 @@ class Task:
 
         Of a table the encoding is learned again, so that nothing of the other rows is left in it.
         """
-        y, groups = self.y[index], self.groups[index]
-        if self.table is None:
-            return replace(self, z=self.z[index], y=y, groups=groups)
-        table = self.table.take(index)
-        return self.of_rows(self.schema, table, y, self.classes, groups, seed=self.seed, check=self.check)
+        some = self._taken(index)
+        if some.table is None:
+            return some
+        encoding = Encoding.fit(self.schema, some.table)
+        return replace(some, z=encoding.encode(some.table), encoding=encoding)
 
-    def split(self, inside: Mask) -> "tuple[Task, F32]":
-        """Hold rows out: the task of all others, and the embeddings of these as that task sees them.
+    def split(self, inside: Mask) -> "tuple[Task, Task]":
+        """Hold rows out.
 
         Args:
-            inside: (n,) the rows to hold out, m of them.
+            inside: (n,) the rows to hold out.
 
         Returns:
-            The training task and (m, d') float32; d' is its width, which a table's encoding learns with the rest.
+            The task of all others, and these rows as that task sees them: to be scored, not to be learned from. Of a
+            table `z` is what the first one's encoding makes of them.
         """
-        training = self.rows(~inside)
-        if self.table is None or training.encoding is None:
-            return training, self.z[inside]
-        return training, training.encoding.encode(self.table.take(inside))
+        training, held_out = self.rows(~inside), self._taken(inside)
+        if held_out.table is None or training.encoding is None:
+            return training, held_out
+        return training, replace(held_out, z=training.encoding.encode(held_out.table), encoding=training.encoding)
+
+    def _taken(self, index: I64 | Mask) -> "Task":
+        """Some of the rows, with the encoding as it is."""
+        return replace(
+            self,
+            z=self.z[index],
+            y=self.y[index],
+            groups=self.groups[index],
+            table=None if self.table is None else self.table.take(index),
+            weights=None if self.weights is None else self.weights[index],
+            at=None if self.at is None else self.at[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -169,13 +270,26 @@ class Head(ABC):
             themselves in units of the target.
         """
 
+    def scores_of(self, task: Task) -> F32:
+        """Score the rows of a task, as `scores` does; override where a head takes something else than `Task.z`."""
+        return self.scores(task.z)
+
+    def feed(self, task: Task) -> "dict[str, npt.NDArray[Any]]":
+        """What the ONNX file takes for the rows of a task: an array for each input, by name."""
+        return {"embedding": task.z}
+
     @abstractmethod
     def onnx(self, temperature: float) -> bytes:
         """The same function as an ONNX file.
 
-        Input ``embedding`` (n, d); outputs ``scores`` (n, k) and ``probabilities`` (n, k), which is
-        softmax(scores / temperature); for regression one output ``value`` (n, 1).
+        Input ``embedding`` (n, d), or what `feed` gives; outputs ``scores`` (n, k) and ``probabilities`` (n, k), which
+        is softmax(scores / temperature), or sigmoid(scores / temperature) where a row may have any number of classes;
+        for regression one output ``value`` (n, 1).
         """
+
+    def files(self) -> dict[str, bytes]:
+        """Further files of a version, by name: what serves it faster, or what it can be carried on with."""
+        return {}
 
 
 class Method(BaseModel, ABC):
@@ -258,6 +372,17 @@ class Method(BaseModel, ABC):
             self._admit_targets(task.targets)
         else:
             self._admit_classes(task)
+        if Need.TUNING in self.requirements() and task.tuning is None:
+            raise RequirementMissing(
+                f"{self.method!r} trains the backbone itself, and there is none whose weights are at hand: rows of a "
+                "table, vectors, and backbones hosted from an ONNX file or from word vectors have none. Use another "
+                "method or backbone."
+            )
+        if Need.PARENT in self.requirements() and task.parent is None:
+            raise RequirementMissing(
+                f"{self.method!r} with these parameters grows from a published version, and none was named. Name it "
+                'in "parents", or use "prior": "none".'
+            )
         if Need.NAMES in self.requirements() and task.names is None:
             raise RequirementMissing(
                 f"{self.method!r} with these parameters learns from the names of the classes, and there are none that "
@@ -269,7 +394,7 @@ class Method(BaseModel, ABC):
         from adapters.methods import METHODS
 
         able = ", ".join(sorted(name for name, method in METHODS.items() if kind in method.tasks))
-        target = "numbers as its target" if kind == TaskKind.REGRESSION else "classes as its labels"
+        target = _TARGETS[kind]
         return f"The dataset has {target} and {self.method!r} does no {kind}; methods that do: {able}."
 
     def _admit_targets(self, targets: F64) -> None:
@@ -290,7 +415,10 @@ class Method(BaseModel, ABC):
                 f"The dataset has {len(task.classes)} class(es); {self.method!r} needs at least "
                 f"{self.smallest.classes}. Add labelled examples of another class."
             )
-        counts = np.bincount(task.labels, minlength=len(task.classes))
+        counts = task.counts
+        if Need.PARENT in self.requirements() and task.parent is not None:
+            # What the parent knows needs no rows; what is new does.
+            counts = np.where(np.arange(len(counts)) < len(task.parent.classes), np.maximum(counts, 1), counts)
         if counts.min() < self.smallest.rows_per_class:
             raise DatasetTooSmall(
                 f"Class {task.classes[int(counts.argmin())]!r} has {counts.min()} example(s); {self.method!r} needs at "

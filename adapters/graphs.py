@@ -56,15 +56,23 @@ class Graph:
         """Make a result an output (n, width) float32."""
         self._outputs.append(_matrix(name, np.float32, width))
 
-    def answer(self, scores: str, k: int, temperature: float, *, regression: bool) -> None:
-        """End in ``scores`` and ``probabilities`` = softmax(scores / temperature), both (n, k); or in ``value``."""
+    def answer(
+        self, scores: str, k: int, temperature: float, *, regression: bool = False, multilabel: bool = False
+    ) -> None:
+        """End in ``scores`` and ``probabilities``, both (n, k), or for a regression in ``value``.
+
+        Probabilities are softmax(scores / temperature), or its sigmoid where a row may have any number of classes.
+        """
         if regression:
             self("Identity", scores, name="value")
             self.output("value", k)
             return
         self("Identity", scores, name="scores")
         scaled = self("Div", scores, self.constant("temperature", np.float32(temperature)))
-        self("Softmax", scaled, name="probabilities", axis=-1)
+        if multilabel:
+            self("Sigmoid", scaled, name="probabilities")
+        else:
+            self("Softmax", scaled, name="probabilities", axis=-1)
         self.output("scores", k)
         self.output("probabilities", k)
 
@@ -90,14 +98,17 @@ def _matrix(name: str, dtype: npt.DTypeLike, width: int) -> "ValueInfoProto":
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), ["n", width])
 
 
-def affine_graph(weight: F32, bias: F32, classes: Sequence[str], temperature: float) -> bytes:
-    """Scores = embedding · weightᵀ + bias; probabilities = softmax(scores / temperature).
+def affine_graph(
+    weight: F32, bias: F32, classes: Sequence[str], temperature: float, *, multilabel: bool = False
+) -> bytes:
+    """Scores = embedding · weightᵀ + bias; probabilities as `Graph.answer` makes them.
 
     Args:
         weight: (k, d) float32.
         bias: (k,) float32.
         classes: k names, kept as JSON in the file's metadata under ``classes``; none for a regression, where k = 1.
         temperature: Positive; without effect on a regression.
+        multilabel: Whether a row may have any number of classes.
 
     Returns:
         An ONNX file: input ``embedding`` (n, d); outputs ``scores`` (n, k) and ``probabilities`` (n, k), or for a
@@ -107,7 +118,7 @@ def affine_graph(weight: F32, bias: F32, classes: Sequence[str], temperature: fl
     graph = Graph("affine_head")
     embedding = graph.input("embedding", np.float32, d)
     scores = graph("Gemm", embedding, graph.constant("weight", weight), graph.constant("bias", bias), transB=1)
-    graph.answer(scores, k, temperature, regression=not classes)
+    graph.answer(scores, k, temperature, regression=not classes, multilabel=multilabel)
     return graph.to_bytes({"classes": list(classes)})
 
 

@@ -20,11 +20,13 @@ class AffineHead(Head):
         bias: (k,) float32.
         classes: k names, in the order of the rows of `weight`; () for a regression, where k = 1 and the score is the
             value itself.
+        multilabel: Whether a row may have any number of classes.
     """
 
     weight: F32
     bias: F32
     classes: tuple[str, ...]
+    multilabel: bool = False
 
     def scores(self, z: F32) -> F32:
         """(n, d) float32 to (n, k) float32; see `Head.scores`."""
@@ -32,7 +34,7 @@ class AffineHead(Head):
 
     def onnx(self, temperature: float) -> bytes:
         """See `Head.onnx`; the file's metadata holds `classes` as JSON."""
-        return affine_graph(self.weight, self.bias, self.classes, temperature)
+        return affine_graph(self.weight, self.bias, self.classes, temperature, multilabel=self.multilabel)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,12 +18,22 @@ def class_means(z: F32 | F64, y: I64, k: int) -> F64:
     return sums / counts[:, None]
 
 
-def row_weights(y: I64, k: int, *, balanced: bool) -> F64:
-    """(n,) weights that sum to n; balanced gives every class the same sum."""
-    if not balanced:
-        return np.ones(len(y))
-    counts = np.bincount(y, minlength=k)
-    weights: F64 = (len(y) / (k * counts))[y]
+def row_weights(y: I64, k: int, *, balanced: bool, given: F64 | None = None) -> F64:
+    """Weights of rows.
+
+    Args:
+        y: (n,) class indices.
+        k: Classes.
+        balanced: Give every class that has rows the same sum.
+        given: (n,) what the caller says that each row counts; None = all alike.
+
+    Returns:
+        (n,) weights that sum to n.
+    """
+    weights = np.ones(len(y)) if given is None else given * (len(y) / given.sum())
+    if balanced:
+        sums = np.bincount(y, weights, minlength=k)
+        weights = weights * (len(y) / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1.0)))[y]
     return weights
 
 

@@ -16,7 +16,7 @@ KINDS = ("affine", "graph")
 MODALITIES = ("text", "image", "audio", "vector", "table")
 """What an item is."""
 
-TASKS = ("classification", "regression")
+TASKS = ("classification", "multilabel", "regression")
 """What is asked of an item."""
 
 LONG = ("truncate", "chunk")
@@ -47,7 +47,9 @@ class Manifest:
         kind: How serving runs it, one of `KINDS`.
         backbone: Id in the catalogue; empty for vectors and tables, which have none.
         backbone_digest: sha256 (hex) of the backbone it was fitted on; it is served on no other. Empty without one.
-        tap: Which embedding of the backbone it takes: ``pooled``; of a vector itself ``vector``, of a table ``row``.
+        tap: What its file takes: an embedding of the backbone, ``pooled`` or ``blocks`` (see `parts`); the activations
+            behind a block, ``block<k>``; the backbone's own inputs, ``input``; of a vector itself ``vector``, of a
+            table ``row``.
         width: Length of that embedding; of a row as the encoding makes it.
         classes: Names, in the order of every answer; none for regression.
         method: Name and all parameters, as JSON values.
@@ -65,6 +67,12 @@ class Manifest:
         task: One of `TASKS`.
         columns: That a row is made of, as `columns.Column.to_dict` gives them; none but for tables.
         long: One of `LONG`.
+        thresholds: (k,) probability from which on an item has each class; none but where it may have several.
+        parts: Of the tap's embedding the pieces that it takes, one after the other: first and behind the last number
+            of each; none where it takes all of it.
+        parents: References of the versions that it grew from, such as ``intents:3``.
+        request: What was asked for, as the order of a fit says it: enough to fit it again.
+        code: sha256 (hex) over the code that fits; the same code and request give the same bytes.
 
     Fields from `modality` on may be missing in what was stored before they existed.
     """
@@ -89,13 +97,19 @@ class Manifest:
     libraries: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
     modality: Literal["text", "image", "audio", "vector", "table"] = "text"
-    task: Literal["classification", "regression"] = "classification"
+    task: Literal["classification", "multilabel", "regression"] = "classification"
     columns: tuple[Mapping[str, Any], ...] = ()
     long: Literal["truncate", "chunk"] = "truncate"
+    thresholds: tuple[float, ...] = ()
+    parts: tuple[tuple[int, int], ...] = ()
+    parents: tuple[str, ...] = ()
+    request: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "classes": list(self.classes), "columns": list(self.columns)}
+        lists: dict[str, Any] = {name: list(getattr(self, name)) for name in _TUPLES}
+        return {**asdict(self), **lists, "parts": [list(part) for part in self.parts]}
 
     def to_json(self) -> bytes:
         """UTF-8 JSON with sorted keys: the same manifest gives the same bytes."""
@@ -127,9 +141,13 @@ class Manifest:
         complete = _LATER | given
         _check(complete, {f.name for f in fields(cls)})
         files = {name: FileEntry(**entry) for name, entry in complete["files"].items()}
-        tuples = {name: tuple(complete[name]) for name in ("classes", "columns")}
+        tuples: dict[str, Any] = {name: tuple(complete[name]) for name in _TUPLES}
+        tuples["parts"] = tuple((first, behind) for first, behind in complete["parts"])
         return cls(**(complete | tuples | {"files": files}))
 
+
+_TUPLES = ("classes", "columns", "thresholds", "parts", "parents")
+"""Fields that are lists in JSON."""
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "name": str,
@@ -155,9 +173,24 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "task": str,
     "columns": list,
     "long": str,
+    "thresholds": list,
+    "parts": list,
+    "parents": list,
+    "request": dict,
+    "code": str,
 }
 
-_LATER: dict[str, Any] = {"modality": "text", "task": "classification", "columns": [], "long": "truncate"}
+_LATER: dict[str, Any] = {
+    "modality": "text",
+    "task": "classification",
+    "columns": [],
+    "long": "truncate",
+    "thresholds": [],
+    "parts": [],
+    "parents": [],
+    "request": {},
+    "code": "",
+}
 """What a manifest means that was stored before these fields existed."""
 
 _CHOICES = {"kind": KINDS, "modality": MODALITIES, "task": TASKS, "long": LONG}
@@ -186,12 +219,32 @@ def _check(given: dict[str, Any], known: set[str]) -> None:
 def _check_lists(given: dict[str, Any]) -> None:
     if not all(isinstance(name, str) for name in given["classes"]):
         raise ManifestInvalid("A class of the manifest is not a string.")
+    if not all(isinstance(name, str) for name in given["parents"]):
+        raise ManifestInvalid("A parent of the manifest is not a string.")
+    if not all(_is_part(part) for part in given["parts"]):
+        raise ManifestInvalid("A part of the manifest is not a pair of whole numbers, the second above the first.")
+    _check_thresholds(given)
     if (given["task"] == "regression") == bool(given["classes"]):
         raise ManifestInvalid(f"The manifest has task {given['task']!r} and {len(given['classes'])} classes.")
     if not all(isinstance(column, dict) and isinstance(column.get("name"), str) for column in given["columns"]):
         raise ManifestInvalid("A column of the manifest is not an object with a name.")
     if (given["modality"] == "table") != bool(given["columns"]):
         raise ManifestInvalid(f"The manifest has modality {given['modality']!r} and {len(given['columns'])} columns.")
+
+
+def _is_part(part: object) -> bool:
+    if not isinstance(part, list | tuple) or len(part) != 2 or not all(type(end) is int for end in part):
+        return False
+    return bool(0 <= part[0] < part[1])
+
+
+def _check_thresholds(given: dict[str, Any]) -> None:
+    thresholds = given["thresholds"]
+    wanted = len(given["classes"]) if given["task"] == "multilabel" else 0
+    if len(thresholds) != wanted or not all(isinstance(t, int | float) and 0 <= t <= 1 for t in thresholds):
+        raise ManifestInvalid(
+            f"The manifest has task {given['task']!r} and {len(thresholds)} thresholds; expected {wanted} of 0 to 1."
+        )
 
 
 def _check_files(files: dict[str, Any]) -> None:

@@ -89,9 +89,9 @@ def compare(methods: Sequence[Method], task: Task, on_progress: Callable[[float]
     done = 0
     for fold in held_out_folds:
         inside = folds == fold
-        training, z = task.split(inside)
+        training, held_out = task.split(inside)
         for into, head in zip(scores, _fit_all(methods, training), strict=True):
-            into[inside] = head.scores(z)
+            into[inside] = head.scores_of(held_out)
             done += 1
             on_progress(done / (len(methods) * len(held_out_folds)))
     return Comparison(tuple(methods), folds, scores, task.regression)

@@ -29,9 +29,10 @@ def test_some_rows_are_the_rows_asked_for(make_task):
 def test_a_split_holds_rows_out(make_task):
     task = make_task((4, 4))
     inside = np.arange(8) % 4 == 0
-    training, z = task.split(inside)
+    training, held_out = task.split(inside)
     np.testing.assert_array_equal(training.z, task.z[~inside])
-    np.testing.assert_array_equal(z, task.z[inside])
+    np.testing.assert_array_equal(held_out.z, task.z[inside])
+    np.testing.assert_array_equal(held_out.y, task.y[inside])
 
 
 def test_rows_of_a_table_are_encoded_by_what_was_learned_on_them(make_table_task):
@@ -55,12 +56,12 @@ def test_rows_held_out_of_a_table_leave_nothing_in_the_encoding(make_table_task)
     """Changing the held-out rows changes what they are encoded to and nothing of the training task."""
     task = make_table_task()
     inside = np.arange(90) % 5 == 0
-    training, z = task.split(inside)
+    training, held_out = task.split(inside)
     spoiled = replace(task.table, numbers=np.where(inside[:, None], 1e6, task.table.numbers))
-    other, z_spoiled = Task.of_rows(task.schema, spoiled, task.y, task.classes, task.groups).split(inside)
+    other, held_out_spoiled = Task.of_rows(task.schema, spoiled, task.y, task.classes, task.groups).split(inside)
     np.testing.assert_array_equal(training.z, other.z)
-    assert not np.array_equal(z, z_spoiled)
-    assert z.shape == (18, training.z.shape[1])
+    assert not np.array_equal(held_out.z, held_out_spoiled.z)
+    assert held_out.z.shape == (18, training.z.shape[1])
 
 
 def test_a_method_that_does_no_regression_names_those_that_do(make_regression):

@@ -90,9 +90,9 @@ def test_on_diabetes_it_explains_as_much_as_scikit_learns_choice_of_penalty(as_t
     oracle, ours = np.zeros(len(task.y)), np.zeros(len(task.y))
     for fold in range(5):
         inside = folds == fold
-        training, z = task.split(inside)
+        training, held_out = task.split(inside)
         oracle[inside] = RidgeCV(np.logspace(-3, 4, 40)).fit(x[~inside], task.y[~inside]).predict(x[inside])
-        ours[inside] = Ridge().fit(training).scores(z)[:, 0]
+        ours[inside] = Ridge().fit(training).scores_of(held_out)[:, 0]
     assert r2_score(task.y, ours) == pytest.approx(r2_score(task.y, oracle), abs=0.01)
     comparison = compare(Ridge().variants(task), task)
     choice = pick(comparison, task.y, comparison.held_out)
