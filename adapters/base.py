@@ -70,6 +70,21 @@ def _unheard(_sentence: str) -> None:
     """Nobody listens."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Neighbouring columns of `Task.z` that belong together: the pooled activations of one block.
+
+    Attributes:
+        name: Such as ``block4`` or ``pooled``.
+        first: Its first column.
+        behind: The column behind its last.
+    """
+
+    name: str
+    first: int
+    behind: int
+
+
 @dataclass(frozen=True, eq=False)
 class Parent:
     """A published affine head that a new one grows from.
@@ -110,6 +125,7 @@ class Task:
         parent: The head that this one grows from, or None.
         tuning: A way into the backbone itself and the items of the fit, or None where there is none.
         at: (n,) int64 place of each row among the items of `tuning`; None where there is no `tuning`.
+        parts: What `z` is made of, one after the other, where it holds more than one embedding; to choose from.
         device: What heavy algebra runs on: ``cpu`` or ``cuda``.
         left_s: Seconds that are left of the caller's budget; who loops for long ends early with its best so far.
         say: Called with a sentence that the report is to hold, such as that the device had too little memory.
@@ -129,6 +145,7 @@ class Task:
     parent: Parent | None = None
     tuning: "Tuning | None" = None
     at: I64 | None = None
+    parts: tuple[Part, ...] = ()
     device: str = "cpu"
     left_s: Callable[[], float] = field(default=_for_ever, compare=False)
     say: Callable[[str], None] = field(default=_unheard, compare=False)
