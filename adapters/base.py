@@ -8,7 +8,7 @@ sees embeddings only: the rows of a table have become embeddings before.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -125,6 +125,7 @@ class Task:
         parent: The head that this one grows from, or None.
         tuning: A way into the backbone itself and the items of the fit, or None where there is none.
         at: (n,) int64 place of each row among the items of `tuning`; None where there is no `tuning`.
+        peft: Files of a LoRA adapter in PEFT's format, by name, that a fit starts from; None where there are none.
         parts: What `z` is made of, one after the other, where it holds more than one embedding; to choose from.
         device: What heavy algebra runs on: ``cpu`` or ``cuda``.
         left_s: Seconds that are left of the caller's budget; who loops for long ends early with its best so far.
@@ -145,6 +146,7 @@ class Task:
     parent: Parent | None = None
     tuning: "Tuning | None" = None
     at: I64 | None = None
+    peft: Mapping[str, bytes] | None = None
     parts: tuple[Part, ...] = ()
     device: str = "cpu"
     left_s: Callable[[], float] = field(default=_for_ever, compare=False)

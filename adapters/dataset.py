@@ -8,7 +8,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import F32, F64, I64
+from adapters.base import F32, F64, I64, Mask
 from adapters.columns import Rows
 
 _WORD_BREAKS = re.compile(r"[_\-./\s]+|(?<=[a-zß-ÿ])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -19,17 +19,56 @@ _MOST_LIKES = 0.1
 """How many rows like itself a row may find by chance for rows that are alike to be held for copies."""
 
 
-def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], I64]:
+def encode_labels(labels: Sequence[str], known: Sequence[str] = ()) -> tuple[tuple[str, ...], I64]:
     """Label strings to class names and indices.
 
     Classes are sorted by code point, so that shuffling a file does not change the order of the answers.
 
+    Args:
+        labels: (n,) of the rows.
+        known: Classes that come first, in this order, whether or not a row has them.
+
     Returns:
         k names and (n,) int64 indices into them.
     """
-    classes = tuple(sorted(set(labels)))
+    classes = _classes(labels, known)
     index = {name: i for i, name in enumerate(classes)}
     return classes, np.array([index[label] for label in labels], dtype=np.int64)
+
+
+def encode_label_sets(sets: Sequence[Sequence[str]], known: Sequence[str] = ()) -> tuple[tuple[str, ...], Mask]:
+    """Rows with any number of labels to class names and marks; see `encode_labels`.
+
+    Returns:
+        k names and (n, k) bool.
+    """
+    classes = _classes([label for labels in sets for label in labels], known)
+    index = {name: i for i, name in enumerate(classes)}
+    marks = np.zeros((len(sets), len(classes)), dtype=np.bool_)
+    for row, labels in enumerate(sets):
+        marks[row, [index[label] for label in labels]] = True
+    return classes, marks
+
+
+def _classes(labels: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    return (*known, *sorted(set(labels).difference(known)))
+
+
+def joined_groups(one: I64, other: I64) -> I64:
+    """Groups that hold together what either of two groupings holds together: (n,), (n,) to (n,) int64."""
+    parent = list(range(len(one)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for groups in (one, other):
+        first: dict[int, int] = {}
+        for row, group in enumerate(groups.tolist()):
+            parent[root(row)] = root(first.setdefault(group, row))
+    return groups_of([root(row) for row in range(len(one))])
 
 
 def groups_of(items: Sequence[Hashable]) -> I64:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from benchmarks.banking77_tables import fits_table, stages_table, targets
+from benchmarks.banking77_tables import ALL_ROWS, fits_table, stages_table, targets
 from benchmarks.data import Banking77, Rows, bench_data, load_banking77
 from benchmarks.record import open_console, provenance, show_targets, write
 from benchmarks.scores import F64, I64, Scores, measure
@@ -29,7 +29,10 @@ from models.hosted import hosted, open_backbone
 
 BACKBONE = "minilm-l6"
 BASELINE = "scikit-learn"
-METHODS: dict[str, str | dict[str, Any]] = {"logistic-names": {"method": "logistic", "prior": "names"}}
+METHODS: dict[str, str | dict[str, Any]] = {
+    "logistic-names": {"method": "logistic", "prior": "names"},
+    "auto-plain": {"method": "auto", "names": False},
+}
 """What a word of ``--methods`` means where it is not simply a method's name."""
 EMBEDDINGS = 3
 """Times that a split is embedded alone; the median counts."""
@@ -94,10 +97,10 @@ class TestSet:
 
 def embed_split(backbone: Backbone, data: Banking77, shots: int, number: int) -> Split:
     """Embed a split's texts `EMBEDDINGS` times."""
-    rows = data.split(shots, number)
+    rows = data.train if shots == ALL_ROWS else data.split(shots, number)
     texts = [text for text, _ in rows]
     seconds = []
-    for _ in range(EMBEDDINGS):
+    for _ in range(1 if shots == ALL_ROWS else EMBEDDINGS):
         started = time.perf_counter()
         z, _ = embed(backbone, texts)
         seconds.append(time.perf_counter() - started)
@@ -177,7 +180,7 @@ def run(service: Service, data: Banking77, chosen: argparse.Namespace, on_fit: C
     warm_up(service.client, data.split(chosen.shots[0], 0)[::2], chosen.methods)
     test = test_set(backbone, data)
     for shots in chosen.shots:
-        for number in range(chosen.splits):
+        for number in range(1 if shots == ALL_ROWS else chosen.splits):
             split = embed_split(backbone, data, shots, number)
             yield baseline(split, test)
             for method in chosen.methods:
@@ -189,9 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run, print, write results/banking77.json."""
     chosen = _parse(arguments)
     data = load_banking77(bench_data())
-    unknown = [shots for shots in chosen.shots if shots not in data.shots]
+    unknown = [shots for shots in chosen.shots if shots not in {*data.shots, ALL_ROWS}]
     if unknown:
-        raise SystemExit(f"There are no splits of {unknown} shots; there are {sorted(data.shots)}.")
+        raise SystemExit(f"There are no splits of {unknown} shots; there are {sorted(data.shots)} and 0 for all rows.")
     stop_on_terminate()
     made_by = provenance(vars(chosen) | {"backbone": BACKBONE})
     console = open_console()
@@ -225,7 +228,7 @@ def _numbers(text: str) -> list[int]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Accuracy, log loss and seconds on Banking77 over HTTP.")
-    parser.add_argument("--shots", type=_numbers, default=[5, 10], help="examples a class: 1, 3, 5, 10")
+    parser.add_argument("--shots", type=_numbers, default=[5, 10], help="examples a class: 1, 3, 5, 10; 0 = all rows")
     parser.add_argument("--splits", type=int, default=5, choices=range(1, 6), help="how many of the splits")
     parser.add_argument("--methods", type=_words, default=["logistic", "logistic-names", "auto"])
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the backbone's sessions")

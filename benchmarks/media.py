@@ -78,6 +78,11 @@ class Ranked:
     result: dict[str, Any]
 
 
+def mobilenet(weights: Path, name: str) -> dict[str, Any]:
+    """MobileNetV2 for images of 128 px under a name, as `sources` has it."""
+    return {**sources(weights)[1], "id": name}
+
+
 def sources(weights: Path) -> list[dict[str, Any]]:
     """The pretrained backbones, from their folders: whole images, resized to the square that the graph takes.
 

@@ -140,6 +140,12 @@ class NotReady(InputError):
     code = "not-ready"
 
 
+class NotReproducible(InputError):
+    """A version cannot be fitted again: what it was made of is not known, or not the same any more."""
+
+    code = "not-reproducible"
+
+
 class JobStalled(InputError):
     """A job made no progress for longer than it may."""
 
@@ -189,6 +195,7 @@ STATUS: dict[type[GraftError], HTTPStatus] = {
     HostRefused: HTTPStatus.FORBIDDEN,
     Busy: HTTPStatus.TOO_MANY_REQUESTS,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotReproducible: HTTPStatus.CONFLICT,
     JobStalled: HTTPStatus.UNPROCESSABLE_ENTITY,
     DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     ArtifactCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,

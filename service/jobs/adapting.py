@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 from sqlalchemy import Engine
 
 from adapters.manifest import FileEntry, Manifest
-from service.jobs.fit import Order
 from service.jobs.hosting import Hosts
+from service.jobs.order import Order
 from service.jobs.promotion import Promotion
 from service.registry import datasets, jobs, publishing
+from service.registry.adapters import get, get_version
 
 FACTS = ("modality", "task", "schema", "width")
 """Of a dataset, what the child needs to know to read its items."""
 
+_NOT_IN_MANIFEST = {"metrics", "seconds", "files", "torch"}
+_TUPLES = ("classes", "columns", "thresholds", "parents")
 
 _logger = logging.getLogger(__name__)
 
@@ -28,21 +32,23 @@ class Adapting:
     given_up = "Send fewer rows or classes, or give the worker more memory (GRAFT_FIT_MEMORY_BYTES)."
     patience_s = math.inf
 
-    def __init__(self, engine: Engine, home: Path, hosts: Hosts) -> None:
+    def __init__(self, engine: Engine, home: Path, hosts: Hosts, limit_s: float = 3_600.0) -> None:
         self._engine = engine
         self._home = home
         self._hosts = hosts
+        self._limit_s = limit_s
 
     def command(self, job: jobs.Job) -> dict[str, Any]:
         """The order of a fit.
 
         Raises:
-            NotFound: The dataset is gone.
+            NotFound: The dataset or a parent is gone.
             NotReady: The backbone is not hosted any more.
         """
         request = job.request
         dataset = datasets.get(self._engine, job.tenant, request["dataset"])
-        name = request["backbone"]
+        name, candidates = request["backbone"], request.get("candidates", ())
+        digest = request.get("backbone_digest", "")
         order = Order(
             job=job.id,
             dataset=dataset.id,
@@ -50,15 +56,24 @@ class Adapting:
             blob=dataset.blob,
             facts=facts_of(dataset),
             backbone=name,
-            backbone_digest="" if name in ("", "auto") else self._hosts.digest(job.tenant, name),
+            backbone_digest=digest or ("" if name in ("", "auto") else self._hosts.digest(job.tenant, name)),
             tenant=job.tenant,
-            candidates=self._hosts.candidates(job.tenant, request.get("candidates", ())),
+            candidates=self._hosts.candidates(job.tenant, candidates),
             long=request.get("long", "truncate"),
             method=request["method"],
             seed=request["seed"],
             max_seconds=request["max_seconds"],
+            limit_s=max(self._limit_s, request["max_seconds"]),
+            tap=request.get("tap", "pooled"),
+            entries=self._entries(job.tenant, candidates or ([name] if name else [])),
+            parents=[parent_of(self._engine, job.tenant, reference) for reference in request.get("parents", ())],
+            peft=request.get("peft", {}),
         )
         return {"do": "fit", "order": asdict(order)}
+
+    def _entries(self, tenant: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        found = {name: self._hosts.entry(tenant, name) for name in names}
+        return {name: entry.to_dict() for name, entry in found.items() if entry is not None}
 
     def keep(self, job: jobs.Job, outcome: dict[str, Any], now_s: float) -> bool:
         """Give the version a number and make it visible."""
@@ -75,22 +90,44 @@ def facts_of(dataset: datasets.Dataset) -> dict[str, Any]:
     return {name: dataset.facts[name] for name in FACTS if name in dataset.facts}
 
 
-def _draft(job: jobs.Job, outcome: dict[str, Any]) -> publishing.Draft:
-    facts = {
-        key: value for key, value in outcome.items() if key not in {"metrics", "seconds", "files", "classes", "columns"}
+def parent_of(engine: Engine, tenant: str, reference: str) -> dict[str, Any]:
+    """What the child needs to know of a version that another grows from; the request has checked that one can.
+
+    Args:
+        engine: Of the registry.
+        tenant: Whose it is.
+        reference: ``name:3``.
+
+    Raises:
+        NotFound: It is gone.
+    """
+    name, _, number = reference.rpartition(":")
+    manifest = get_version(get(engine, tenant, name), int(number)).manifest
+    return {
+        "ref": reference,
+        "blob": manifest.files["head.safetensors"].sha256,
+        "classes": list(manifest.classes),
+        "parts": [list(part) for part in manifest.parts],
     }
+
+
+def _draft(job: jobs.Job, outcome: dict[str, Any]) -> publishing.Draft:
+    facts = {key: value for key, value in outcome.items() if key not in _NOT_IN_MANIFEST}
     started_at = datetime.fromtimestamp(job.started_at or job.created_at, UTC).isoformat(timespec="seconds")
+    tuples = {name: tuple(outcome[name]) for name in _TUPLES}
 
     def manifest(number: int) -> Manifest:
         return Manifest(
-            name=job.adapter,
-            number=number,
-            job=job.id,
-            created_at=started_at,
-            classes=tuple(outcome["classes"]),
-            columns=tuple(outcome["columns"]),
-            files={name: FileEntry(**file) for name, file in outcome["files"].items()},
-            **facts,
+            **{
+                **facts,
+                **tuples,
+                "name": job.adapter,
+                "number": number,
+                "job": job.id,
+                "created_at": started_at,
+                "parts": tuple((first, behind) for first, behind in outcome["parts"]),
+                "files": {name: FileEntry(**file) for name, file in outcome["files"].items()},
+            }
         )
 
     promotion = Promotion(job.request["promote"], outcome["dataset"], outcome["seed"], outcome["metrics"])

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,9 @@ from models.errors import GraftError, InternalError
 from models.hosted import host
 from models.warm import Limits
 from service.errors import problem
-from service.jobs.fit import Fitting, OnStage, Order
+from service.jobs.fit import Fitting
+from service.jobs.order import Order
+from service.jobs.progress import OnStage
 from service.jobs.rank import RankOrder
 from service.processes import configure_logging, end_with_parent
 from service.settings import Settings
@@ -86,8 +89,12 @@ def main() -> None:
     limits = Limits(settings.gpu_memory_bytes, settings.max_image_pixels, settings.max_sound_s)
     fitting = Fitting(Blobs(home), settings.backbones_dir, settings.threads_for_fitting, time.monotonic, cache, limits)
 
+    saying = threading.Lock()
+
     def say(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
+        line = json.dumps(message) + "\n"
+        with saying:  # progress is told by a thread of its own
+            answers.write(line)
 
     for line in sys.stdin:
         try:

@@ -7,19 +7,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.base import Backbone, Embedding, Item
 from models.batching import embed_parts
-from models.hosted import hosted, open_backbone
+from models.catalog import Entry
+from models.errors import SourceRefused
+from models.hosted import add_tap, hosted, open_backbone, read_card
 from models.long import Long
+from models.sources import Folder, Hub, Package
 from models.warm import NO_LIMITS, Limits
 from service.errors import NotReady
+from service.jobs.tuning import LazyTuning
 from service.store.embeddings import EmbeddingCache, Space
 
-TAP = "pooled"
+POOLED = "pooled"
 
 _MOST_OPEN = 4
 """Backbones that are kept open for the next job; those of 100 MB of weights take 140 MB each."""
@@ -68,20 +73,52 @@ class Embedder:
         self._limits = limits
         self._clock = clock
         self._cache = cache or EmbeddingCache(folder, 0)
-        self._open: OrderedDict[str, Backbone] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str], Backbone] = OrderedDict()
 
-    def backbone(self, digest: str) -> Backbone:
+    def backbone(self, digest: str, tap: str = POOLED) -> Backbone:
         """A hosted backbone, opened where it is not.
+
+        Args:
+            digest: Of the backbone.
+            tap: Which of its embeddings it is to give.
 
         Raises:
             BackboneUnknown, WeightsCorrupt: See `open_backbone`.
         """
-        if digest not in self._open:
+        key = (digest, tap)
+        if key not in self._open:
             while len(self._open) >= _MOST_OPEN:
                 self._open.popitem(last=False)
-            self._open[digest] = open_backbone(self._folder, digest, threads=self._threads, limits=self._limits)
-        self._open.move_to_end(digest)
-        return self._open[digest]
+            options: dict[str, Any] = {} if tap == POOLED else {"tap": tap}
+            self._open[key] = open_backbone(self._folder, digest, threads=self._threads, limits=self._limits, **options)
+        self._open.move_to_end(key)
+        return self._open[key]
+
+    def add_tap(self, entry: Entry | None, digest: str, tap: str, on_progress: Callable[[float], None]) -> None:
+        """Make sure that a hosted backbone has a tap.
+
+        Args:
+            entry: What the backbone was made of; None where that is not known.
+            digest: Of the backbone.
+            tap: ``blocks``, or ``block<k>``.
+            on_progress: Called with the share of the export that is done.
+
+        Raises:
+            SourceRefused: It has not, and what it was made of gives none.
+        """
+        card = read_card(self._folder / digest)
+        if tap in card.taps:
+            return
+        if entry is None:
+            raise SourceRefused(f"The backbone {card.id!r} has no tap {tap!r}, and what it was made of is not known.")
+        add_tap(entry, self._folder, digest, tap, lambda _stage, share: on_progress(share))
+
+    def tuning(self, entry: Entry, digest: str, items: Sequence[Item]) -> LazyTuning | None:
+        """A way into a hosted backbone for methods that train it; None where it was made of no weights in torch."""
+        if not isinstance(entry.source, Package | Hub | Folder):
+            return None
+        card = read_card(self._folder / digest)
+        return LazyTuning(entry, card, self._folder, items, self._threads, self._limits)
 
     def digest(self, name: str) -> str:
         """What the name of a backbone of the operator's means here.
@@ -104,6 +141,7 @@ class Embedder:
         on_progress: Callable[[float], None],
         check: Callable[[], None],
         at_once: int | None = None,
+        tap: str = POOLED,
     ) -> Embedded:
         """Embed items, equal ones once. Parts that are ready are kept even if the job is killed in the next.
 
@@ -115,13 +153,14 @@ class Embedder:
             on_progress: Called with the share of what was missing, in (0, 1].
             check: Called often; whatever it raises ends the call.
             at_once: Items of a part; as suits the modality where None.
+            tap: Of the backbone, as it was opened.
 
         Raises:
             WrongInput: An item is not what the backbone takes; its place is counted within the part.
         """
-        space = Space(tenant, backbone.card.digest, TAP, backbone.provider, long)
+        space = Space(tenant, backbone.card.digest, tap, backbone.provider, long)
         keys = [space.key(item) for item in items]
-        found = self._cache.get_many(keys, *backbone.card.taps[TAP])
+        found = self._cache.get_many(keys, *backbone.card.taps[tap])
         first: dict[bytes, int] = {}
         for at in np.flatnonzero(~found.hit).tolist():
             first.setdefault(keys[at], at)

@@ -1,39 +1,41 @@
 """One fit, from a dataset's items to the files of a version. Runs in the child process; knows neither SQL nor queues.
 
-    items -> (rank ->) embed -> compare -> fit -> calibrate -> evaluate -> export -> verify -> blobs
+    items -> (rank ->) embed -> (features ->) compare -> calibrate -> fit -> evaluate -> export -> verify -> blobs
 
-`Order` and `Outcome` cross process borders as JSON, so both hold plain values only.
+Two clocks run. When `Order.max_seconds` are over no further candidate is tried, and the best so far is fitted and
+published. When `Order.limit_s` are over the fit ends without a result; only embedding can take that long.
 """
 
 import importlib
 import importlib.metadata
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from adapters.adapt import Adaptation, adapt
 from adapters.errors import DeadlineExceeded
 from adapters.manifest import FileEntry
 from adapters.methods import parse_method
 from models.warm import NO_LIMITS, Limits
+from service.jobs.code import code_digest
 from service.jobs.embedding import Embedder
+from service.jobs.order import Order, Outcome
+from service.jobs.progress import OnStage, Progress
 from service.jobs.rank import RankOrder, rank_backbones
-from service.jobs.tapping import Tapped, bring, choose
+from service.jobs.tapping import Means, Tapped, bring, choose
 from service.registry.items import unpack
 from service.store.blobs import Blobs
 from service.store.embeddings import EmbeddingCache
 
 LIBRARIES = ("numpy", "torch", "onnx")
 
-OnStage = Callable[[str, float], None]
-
 WEIGHTS = {
     "rank": 0.2,
     "embed": 0.5,
+    "features": 0.1,
     "compare": 0.3,
     "calibrate": 0.02,
     "fit": 0.05,
@@ -42,65 +44,6 @@ WEIGHTS = {
     "verify": 0.05,
 }
 """Time that each stage takes beside the others, roughly, in their order; the progress bar is made of it."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to fit.
-
-    Attributes:
-        job: The job's id.
-        dataset, dataset_sha256, blob: What to fit to, and the digest of its items.
-        facts: Of the dataset: `modality`, `task` and, for tables, `schema`.
-        backbone: Name of the backbone; empty where there is none, ``auto`` where it is chosen among `candidates`.
-        long: What becomes of long texts.
-        method: The method with its parameters, as JSON.
-        seed: Source of all randomness.
-        max_seconds: Time that the fit may take.
-        backbone_digest: Digest of the backbone; that which its name has here where empty.
-        tenant: Whose items they are.
-        candidates: Name and digest of each backbone to choose from; empty where one is named.
-    """
-
-    job: str
-    dataset: str
-    dataset_sha256: str
-    blob: str
-    facts: dict[str, Any]
-    backbone: str
-    long: Literal["truncate", "chunk"]
-    method: dict[str, Any]
-    seed: int
-    max_seconds: float
-    backbone_digest: str = ""
-    tenant: str = ""
-    candidates: list[list[str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a fit made: the manifest's fields but for name and number, and figures for lists."""
-
-    kind: str
-    modality: str
-    task: str
-    backbone: str
-    backbone_digest: str
-    tap: str
-    width: int
-    columns: list[dict[str, Any]]
-    long: str
-    classes: list[str]
-    method: dict[str, Any]
-    temperature: float
-    calibrated: bool
-    dataset: str
-    dataset_sha256: str
-    seed: int
-    files: dict[str, dict[str, Any]]
-    libraries: dict[str, str]
-    metrics: dict[str, Any]
-    seconds: dict[str, float]
 
 
 class Fitting:
@@ -132,13 +75,25 @@ class Fitting:
             InternalError: The export does not match, or a stored file is corrupt.
         """
         self.warm()
+        progress = Progress(on_stage, _stages(order))
+        with progress.beating():
+            return self._fit(order, progress.report)
+
+    def _fit(self, order: Order, report: OnStage) -> Outcome:
         start = self._clock()
-        check = self._deadline(order.max_seconds, "fit", "choose a faster method, or send fewer rows")
-        report = _overall(on_stage, ranks=len(order.candidates) > 1)
+        said: list[str] = []
+        means = Means(
+            blobs=self._blobs,
+            embedder=self._embedder,
+            report=report,
+            check=self._deadline(order.limit_s, "fit", "or send fewer rows"),
+            left_s=lambda: order.max_seconds - (self._clock() - start),
+            say=said.append,
+        )
         items = unpack(self._blobs.get(order.blob), order.facts)
-        chosen = choose(order, items, self._embedder, report, check)
+        chosen = choose(order, items, means)
         seconds = {"rank": self._clock() - start} if chosen.table else {}
-        tapped = bring(order, chosen, items, self._embedder, report, check)
+        tapped = bring(order, chosen, items, means)
         seconds["embed"] = self._clock() - start - sum(seconds.values())
         adaptation = adapt(tapped.task, parse_method(order.method), on_stage=report, clock=self._clock)
         seconds |= adaptation.seconds
@@ -148,6 +103,7 @@ class Fitting:
             **tapped.facts,
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         }
+        body["notes"] = [*body["notes"], *dict.fromkeys(said)]
         return self._store(order, tapped, adaptation, body)
 
     def rank(self, order: RankOrder, on_stage: OnStage) -> dict[str, Any]:
@@ -169,8 +125,8 @@ class Fitting:
         def check() -> None:
             if self._clock() - start > max_seconds:
                 raise DeadlineExceeded(
-                    f"The {what} was given {max_seconds:g} s and had not finished; "
-                    f"give it more with max_seconds, {remedy}."
+                    f"The {what} was given {max_seconds:g} s and had not finished; let the operator give it more "
+                    f"(GRAFT_MAX_FIT_S), {remedy}."
                 )
 
         return check
@@ -179,25 +135,32 @@ class Fitting:
         contents = {
             "head.onnx": adaptation.onnx,
             "report.json": json.dumps(report, ensure_ascii=False, allow_nan=False).encode(),
+            **adaptation.files,
         }
         if adaptation.tables is not None:
             contents["head.safetensors"] = adaptation.tables
         stored = {name: self._blobs.put(data) for name, data in contents.items()}
         task = tapped.task
+        parts = tapped.parts or adaptation.parts
         return Outcome(
             kind=adaptation.kind,
             modality=order.facts["modality"],
             task=task.kind.value,
             backbone=tapped.backbone,
             backbone_digest=tapped.digest,
-            tap=tapped.name,
-            width=task.z.shape[1],
+            tap=adaptation.tap or tapped.name,
+            width=sum(behind - first for first, behind in parts) or task.z.shape[1],
             columns=[column.to_dict() for column in task.schema],
             long=order.long,
             classes=list(task.classes),
             method=adaptation.method.model_dump(mode="json"),
             temperature=adaptation.temperature,
             calibrated=adaptation.calibrated,
+            thresholds=list(adaptation.thresholds),
+            parts=[list(part) for part in parts],
+            parents=[given["ref"] for given in order.parents],
+            request=_request(order, adaptation),
+            code=code_digest(),
             dataset=order.dataset,
             dataset_sha256=order.dataset_sha256,
             seed=order.seed,
@@ -205,7 +168,23 @@ class Fitting:
             libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
             metrics=_headline(report),
             seconds=report["seconds"],
+            torch="torch" in sys.modules,
         )
+
+
+def _request(order: Order, adaptation: Adaptation) -> dict[str, Any]:
+    """What is asked for when this version is fitted again: the same candidates, whatever the clock said then."""
+    method = order.method
+    if method["method"] == "auto":
+        method = {"method": "auto", "candidates": adaptation.tried}
+    return {
+        "method": method,
+        "tap": order.tap,
+        "parents": order.parents,
+        "peft": order.peft,
+        "max_seconds": order.max_seconds,
+        "early": adaptation.early,
+    }
 
 
 HEADLINES = (
@@ -215,18 +194,14 @@ HEADLINES = (
 """Figures of a report that lists show."""
 
 
-def _headline(report: dict[str, Any]) -> dict[str, Any]:
+def _headline(report: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of a report that lists show; None where they could not be measured."""
     return {name: report.get(name) for name in HEADLINES}
 
 
-def _overall(on_stage: OnStage, *, ranks: bool) -> OnStage:
-    """Turn a stage's own share into the share of the whole."""
-    weights = {stage: weight for stage, weight in WEIGHTS.items() if ranks or stage != "rank"}
-    stages, total = list(weights), sum(weights.values())
-
-    def report(stage: str, share: float) -> None:
-        before = sum(weights[name] for name in stages[: stages.index(stage)]) if stage in weights else 0.0
-        on_stage(stage, min(1.0, (before + weights.get(stage, 0.0) * float(np.clip(share, 0, 1))) / total))
-
-    return report
+def _stages(order: Order) -> dict[str, float]:
+    """The stages that a fit has, with their weights."""
+    without = set() if len(order.candidates) > 1 else {"rank"}
+    if order.tap == "pooled":
+        without.add("features")
+    return {stage: weight for stage, weight in WEIGHTS.items() if stage not in without}

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from models.catalog import Entry, catalog
 from models.durable import remove_abandoned
 from models.hosted import hosted
 from service.errors import NotReady
@@ -59,6 +60,11 @@ class Hosts:
         if card is None:
             raise NotReady(f"Backbone {name!r} is not hosted yet; see GET /v1/backbones/{name}, then send it again.")
         return card.digest
+
+    def entry(self, tenant: str, name: str) -> Entry | None:
+        """What the backbone that a tenant calls by a name was made of; None where nobody knows."""
+        own = backbones.find(self._engine, tenant, name)
+        return catalog().get(name) if own is None else own.entry
 
     def candidates(self, tenant: str, names: Sequence[str]) -> list[list[str]]:
         """Name and digest of each; one that has been deleted meanwhile is left out.

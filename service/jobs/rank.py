@@ -137,6 +137,11 @@ def _content(items: Packed) -> list[Item]:
             "Backbones are ranked by how well they tell classes apart, and this dataset has numbers to predict; name "
             "the backbone instead."
         )
+    if items.label_sets is not None:
+        raise TaskUnsupported(
+            "Backbones are ranked on items with one class each, and those of this dataset may have several; name the "
+            "backbone instead."
+        )
     return content
 
 

@@ -5,19 +5,35 @@
 Rows of a table and vectors have no backbone: they are at their tap already.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from adapters.base import F64, I64, Task
-from adapters.dataset import encode_labels, groups_of, groups_of_rows, groups_of_vectors, humanise
+import numpy as np
+
+from adapters.base import F32, F64, I64, Mask, Parent, Part, Task
+from adapters.dataset import (
+    encode_label_sets,
+    encode_labels,
+    groups_of,
+    groups_of_rows,
+    groups_of_vectors,
+    humanise,
+    joined_groups,
+)
+from adapters.heads import read_tables
 from models.batching import embed
-from service.jobs.embedding import TAP, Embedder
+from models.catalog import Entry
+from models.session import cuda_devices
+from service.jobs.embedding import POOLED, Embedded, Embedder
+from service.jobs.order import Order
+from service.jobs.progress import OnStage
 from service.jobs.rank import RankOrder, rank_backbones
 from service.registry.items import Packed
+from service.store.blobs import Blobs
 
-if TYPE_CHECKING:
-    from service.jobs.fit import OnStage, Order
+BLOCKS = "blocks"
+"""Tap of the pooled activations of all blocks, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class Tapped:
         name: Of the tap.
         backbone, digest: Name and digest of the backbone; empty where there is none.
         facts: What the report says of it.
+        parts: What is taken of the tap's embedding; all of it where empty.
     """
 
     task: Task
@@ -53,9 +70,31 @@ class Tapped:
     backbone: str = ""
     digest: str = ""
     facts: dict[str, Any] = field(default_factory=lambda: {"backbone": None})
+    parts: tuple[tuple[int, int], ...] = ()
 
 
-def choose(order: "Order", items: Packed, embedder: Embedder, report: "OnStage", check: Callable[[], None]) -> Chosen:
+@dataclass(frozen=True)
+class Means:
+    """What a fit works with.
+
+    Attributes:
+        blobs: Where the parents' heads lie.
+        embedder: Embeds items.
+        report: Hears how far a stage is.
+        check: Called often; whatever it raises ends the fit.
+        left_s: Seconds that are left to try more.
+        say: Hears what the report is to say.
+    """
+
+    blobs: Blobs
+    embedder: Embedder
+    report: OnStage
+    check: Callable[[], None]
+    left_s: Callable[[], float]
+    say: Callable[[str], None]
+
+
+def choose(order: Order, items: Packed, means: Means) -> Chosen:
     """The backbone that is named, the only candidate, or the best one.
 
     Raises:
@@ -76,63 +115,109 @@ def choose(order: "Order", items: Packed, embedder: Embedder, report: "OnStage",
         seed=order.seed,
         long=order.long,
     )
-    ranked = rank_backbones(ranking, items, embedder, lambda share: report("rank", share), check)
+    ranked = rank_backbones(ranking, items, means.embedder, lambda share: means.report("rank", share), means.check)
     name = ranked["recommended"]
     return Chosen(name, digests[name], ranked["backbones"], ranked["why"])
 
 
-def bring(
-    order: "Order",
-    chosen: Chosen,
-    items: Packed,
-    embedder: Embedder,
-    report: "OnStage",
-    check: Callable[[], None],
-) -> Tapped:
+def bring(order: Order, chosen: Chosen, items: Packed, means: Means) -> Tapped:
     """The items at the tap that their modality has.
 
     Raises:
         NotReady: The backbone is named and not hosted here.
+        SourceRefused: Its blocks are wanted, and what it was made of gives none.
     """
-    classes, y = ((), items.targets) if items.targets is not None else encode_labels(items.labels)
+    parent = _parent(order, means.blobs)
+    classes, y = _learned(items, () if parent is None else parent.classes)
+    fields: dict[str, Any] = {
+        "seed": order.seed,
+        "check": means.check,
+        "left_s": means.left_s,
+        "say": means.say,
+        "weights": items.weights,
+        "parent": parent,
+        "device": "cuda" if cuda_devices() else "cpu",
+    }
     if items.table is not None:
-        groups = groups_of_rows(items.table)
-        return Tapped(Task.of_rows(items.schema, items.table, y, classes, groups, seed=order.seed, check=check), "row")
+        groups = _groups(items, groups_of_rows(items.table))
+        return Tapped(Task.of_rows(items.schema, items.table, y, classes, groups, **fields), "row")
     if items.vectors is not None:
-        groups = groups_of_vectors(items.vectors)
-        return Tapped(Task(items.vectors, y, classes, groups, None, order.seed, check), "vector")
-    return _embedded(order, chosen, items, classes, y, embedder, report, check)
+        groups = _groups(items, groups_of_vectors(items.vectors))
+        return Tapped(Task(items.vectors, y, classes, groups, **fields), "vector")
+    return _embedded(order, chosen, items, Task(_NOTHING, y, classes, _NO_GROUPS, **fields), means)
 
 
-def _embedded(
-    order: "Order",
-    chosen: Chosen,
-    items: Packed,
-    classes: tuple[str, ...],
-    y: I64 | F64,
-    embedder: Embedder,
-    report: "OnStage",
-    check: Callable[[], None],
-) -> Tapped:
-    backbone = embedder.backbone(chosen.digest or embedder.digest(chosen.name))
-    content = items.files or items.texts
+_NOTHING, _NO_GROUPS = np.empty((0, 0), np.float32), np.empty(0, np.int64)
+
+
+def _learned(items: Packed, known: tuple[str, ...]) -> tuple[tuple[str, ...], I64 | F64 | Mask]:
+    if items.targets is not None:
+        return (), items.targets
+    if items.label_sets is not None:
+        return encode_label_sets(items.label_sets, known)
+    return encode_labels(items.labels, known)
+
+
+def _groups(items: Packed, copies: I64) -> I64:
+    """Copies of an item stay together, and so do the rows of each group that the caller named."""
+    return copies if items.groups is None else joined_groups(copies, groups_of(items.groups))
+
+
+def _parent(order: Order, blobs: Blobs) -> Parent | None:
+    if not order.parents:
+        return None
+    [given] = order.parents
+    table = read_tables(blobs.get(given["blob"]))
+    return Parent(given["ref"], table.weight, table.bias, table.temperature, tuple(given["classes"]))
+
+
+def _embedded(order: Order, chosen: Chosen, items: Packed, bare: Task, means: Means) -> Tapped:
+    """`bare` with the items' embeddings."""
+    embedder, content = means.embedder, items.files or items.texts
+    digest = chosen.digest or embedder.digest(chosen.name)
+    fixed = tuple((first, behind) for given in order.parents for first, behind in given["parts"])
+    tap = BLOCKS if order.tap == BLOCKS or fixed else POOLED
+    entry = Entry.from_dict(order.entries[chosen.name]) if chosen.name in order.entries else None
+    if tap == BLOCKS:
+        embedder.add_tap(entry, digest, tap, lambda share: means.report("embed", share / 2))
+    backbone = embedder.backbone(digest, tap)
     embedded = embedder.embed(
         backbone,
         content,
         tenant=order.tenant,
         long=order.long,
-        on_progress=lambda share: report("embed", share),
-        check=check,
+        on_progress=lambda share: means.report("embed", share),
+        check=means.check,
+        tap=tap,
     )
     names = None
-    if items.texts and classes:  # a class's name says something to a backbone of texts alone
-        names, _ = embed(backbone, [humanise(name) for name in classes], check=check)
-    task = Task(embedded.z, y, classes, groups_of(content), names, order.seed, check)
-    digest = backbone.card.digest
-    about = {"id": chosen.name, "digest": digest, "tap": TAP}
+    if items.texts and bare.classes:  # a class's name says something to a backbone of texts alone
+        names, _ = embed(backbone, [humanise(name) for name in bare.classes], check=means.check)
+    task = replace(bare, z=embedded.z, names=names, groups=_groups(items, groups_of(content)))
+    if fixed:
+        task = replace(task, z=taken(task.z, fixed), names=None if names is None else taken(names, fixed))
+    elif tap == BLOCKS:
+        task = replace(task, parts=_parts(backbone.card.parts))
+    if entry is not None and order.long == "truncate":
+        task = replace(task, tuning=embedder.tuning(entry, digest, content), at=np.arange(items.n))
+    if order.peft:
+        task = replace(task, peft={name: means.blobs.get(blob) for name, blob in order.peft.items()})
+    return Tapped(task, tap, chosen.name, digest, _facts(order, chosen, digest, tap, embedded), fixed)
+
+
+def taken(z: F32, parts: Sequence[tuple[int, int]]) -> F32:
+    """Some neighbouring columns of (n, D), one piece after the other."""
+    return np.concatenate([z[:, first:behind] for first, behind in parts], axis=1)
+
+
+def _parts(widths: Mapping[str, int]) -> tuple[Part, ...]:
+    ends = np.cumsum([0, *widths.values()]).tolist()
+    return tuple(Part(name, *ends[at : at + 2]) for at, name in enumerate(widths))
+
+
+def _facts(order: Order, chosen: Chosen, digest: str, tap: str, embedded: Embedded) -> dict[str, Any]:
+    about = {"id": chosen.name, "digest": digest, "tap": tap}
     facts: dict[str, Any] = {"long": order.long, "truncated_items": int(embedded.cut.sum())}
     if chosen.table:
-        facts = {"backbone": about | {"why": chosen.why}, "backbones": chosen.table, **facts}
-    else:
-        facts = {"backbone": about, **facts}
-    return Tapped(task, TAP, chosen.name, digest, facts)
+        return {"backbone": about | {"why": chosen.why}, "backbones": chosen.table, **facts}
+    return {"backbone": about, **facts}

@@ -26,6 +26,7 @@ from service.jobs.fitter import ChildDied, Failed, Fitter, Stopped
 from service.jobs.hosting import Hosting, Hosts, sweep_hosted
 from service.jobs.ranking import Rankings
 from service.jobs.recovery import recover
+from service.jobs.refitting import Refitting
 from service.jobs.work import Kind, Work
 from service.processes import configure_logging, end_with_parent
 from service.registry import backbones, jobs, references, requests, workers
@@ -56,8 +57,10 @@ def _survives(work: Callable[["WorkerProcess"], None]) -> Callable[["WorkerProce
 def kinds_of(engine: Engine, settings: Settings) -> dict[str, Kind]:
     """What is done for each kind of job, by its name."""
     hosts = Hosts(engine, settings.backbones_dir)
+    adapting = Adapting(engine, settings.home.resolve(), hosts, settings.max_fit_s)
     return {
-        "adapt": Adapting(engine, settings.home.resolve(), hosts),
+        "adapt": adapting,
+        "refit": Refitting(engine, adapting),
         "host": Hosting(engine, settings.max_host_step_s),
         "rank": Rankings(engine, hosts, settings.max_fit_s),
     }

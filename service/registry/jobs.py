@@ -28,7 +28,7 @@ class Job:
     Attributes:
         id: ``job_...``.
         tenant: Who asked.
-        kind: ``adapt``, ``host`` or ``rank``.
+        kind: ``adapt``, ``refit``, ``host`` or ``rank``.
         adapter: Name of the adapter that it makes a version of; empty where it makes none.
         request: What was asked, validated.
         state: One of `STATES`.

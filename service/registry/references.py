@@ -7,7 +7,7 @@ from service.registry.jobs import CANCELLED, FAILED
 
 
 def digests(engine: Engine) -> set[str]:
-    """Digests of every dataset's items, of every version's files, and of what backbones are or were made of.
+    """Digests of every dataset's items, of every version's files and sources, and of what backbones are made of.
 
     What was uploaded for a backbone that was not hosted in the end is let go.
     """
@@ -18,6 +18,7 @@ def digests(engine: Engine) -> set[str]:
     )
     with engine.begin() as connection:
         items = set(connection.execute(select(datasets.c.blob)).scalars())
-        manifests = connection.execute(select(versions.c.manifest)).scalars()
+        manifests = connection.execute(select(versions.c.manifest)).scalars().all()
         heads = {file["sha256"] for manifest in manifests for file in manifest["files"].values()}
+        heads |= {blob for manifest in manifests for blob in manifest.get("request", {}).get("peft", {}).values()}
         return items | heads | {digest for blobs in connection.execute(uploaded).scalars() for digest in blobs}

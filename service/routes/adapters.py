@@ -14,10 +14,12 @@ from adapters.methods import parse_method
 from models.errors import InputError, Problem
 from service.errors import BodyInvalid, FormatUnsupported, NotFound
 from service.ids import new_id
+from service.jobs.refitting import request_of
 from service.registry import adapters, datasets, jobs, requests
 from service.routes.body import check, json_body, media_of, parse_json, read_bytes, read_form
 from service.routes.datasets import hash_of, store_upload
 from service.routes.jobs import MAX_WAIT_S, wait
+from service.routes.lineage import parent_version, peft_blobs
 from service.routes.openapi import problems, takes, takes_either
 from service.routes.state import Fitter, Graft, IdempotencyKey, Part, Reader, State
 from service.schemas.answers import AdapterOut, AdapterSummary, AliasOut, JobOut, Page, VersionOut
@@ -124,11 +126,46 @@ def _of_modality(
     if modality in WORDS:
         seen = state.backbones.visible(tenant)
         choice = choose(seen, state.backbones.names, modality, body.backbone)
-        long = {"backbone": choice.backbone, "long": body.long or "truncate"}
-        return long | ({"candidates": list(choice.candidates)} if choice.candidates else {})
-    if body.backbone is not None:
-        raise _only_for("texts, images and sounds", "backbone", dataset)
+        options: dict[str, Any] = {
+            "backbone": choice.backbone,
+            "long": body.long or "truncate",
+            "tap": body.tap or "pooled",
+        }
+        if body.peft is not None:
+            options["peft"] = peft_blobs(state, body.peft)
+        return options | ({"candidates": list(choice.candidates)} if choice.candidates else {})
+    for name in ("backbone", "tap", "peft"):
+        if getattr(body, name) is not None:
+            raise _only_for("texts, images and sounds", name, dataset)
     return {"backbone": "", "long": "truncate"}
+
+
+def _grown(state: State, tenant: str, body: AdaptRequest | AdaptForm, dataset: datasets.Dataset) -> dict[str, Any]:
+    """The options of a fit that grows from a version: its backbone, its tap and its way with long items.
+
+    Raises:
+        BodyInvalid: Nothing can grow from the version, or another backbone, tap or way is asked for.
+    """
+    manifest = parent_version(state, tenant, body.parents[0], dataset).manifest
+    name = f"{manifest.name}:{manifest.number}"
+    tap = "blocks" if manifest.parts else "pooled"
+    for option, asked, theirs in (
+        ("backbone", body.backbone, manifest.backbone),
+        ("tap", body.tap, tap),
+        ("long", body.long, manifest.long),
+    ):
+        if asked is not None and asked != theirs:
+            raise BodyInvalid(
+                f"{name} was fitted with {option} {theirs!r}, and what grows from it has the same; leave {option} out.",
+                problems=[Problem(f"must be {theirs!r}", pointer=f"/{option}")],
+            )
+    return {
+        "parents": [name],
+        "backbone": manifest.backbone,
+        "backbone_digest": manifest.backbone_digest,
+        "long": manifest.long,
+        "tap": tap,
+    }
 
 
 def _only_for(what: str, name: str, dataset: datasets.Dataset) -> BodyInvalid:
@@ -163,7 +200,7 @@ def _enqueue(
     else:
         meta = DatasetMeta(**{name: getattr(body, name) for name in DatasetMeta.model_fields if name != "name"})
         dataset, _ = store_upload(state, tenant, cast(UploadFile, file), meta)
-    options = options | _of_modality(state, tenant, body, dataset)
+    options |= _grown(state, tenant, body, dataset) if body.parents else _of_modality(state, tenant, body, dataset)
     state.blobs.check_room(0)
     now_s = state.clock()
     asked = {"dataset": dataset.id, **options}
@@ -191,6 +228,44 @@ async def _published(state: State, tenant: str, job: jobs.Job) -> adapters.Adapt
     except NotFound:
         return None
     return adapter if job.version in adapter.versions else None
+
+
+@router.post(
+    "/{name}/versions/{number}/refit",
+    status_code=202,
+    response_model=JobOut,
+    summary="Fit a version again",
+    responses=problems(404, 409, 429),
+)
+async def refit(
+    state: Graft,
+    tenant: Fitter,
+    name: str,
+    number: Number,
+    wait_s: Annotated[float, Query(alias="wait", ge=0, le=MAX_WAIT_S, description="Seconds to wait for the end.")] = 0,
+) -> JSONResponse:
+    """Fit a version again from what it was made of, and compare the bytes; nothing is published.
+
+    The job's `result` says whether all files are the `same`, their digests before and after, and what may explain a
+    difference.
+    """
+    job_id = await run_in_threadpool(_enqueue_refit, state, tenant, name, number)
+    job = await wait(state, tenant, job_id, wait_s)
+    headers = {"Location": f"/v1/jobs/{job.id}"} | ({} if job.finished else {"Retry-After": "1"})
+    return JSONResponse(JobOut.of(job).model_dump(mode="json"), 202, headers)
+
+
+def _enqueue_refit(state: State, tenant: str, name: str, number: int) -> str:
+    """Store the job and queue it. Blocks."""
+    version = adapters.get_version(adapters.get(state.engine, tenant, name), number)
+    request_of(version.manifest)
+    datasets.get(state.engine, tenant, version.manifest.dataset)
+    now_s = state.clock()
+    asked = {"adapter": name, "version": number}
+    job = jobs.Job.new(new_id("job", now_s), tenant, "refit", asked, now_s)
+    jobs.add(state.engine, job, None, state.settings.max_queued_jobs)
+    state.queue.submit(job.id)
+    return job.id
 
 
 @router.get("", response_model=Page[AdapterSummary], summary="List adapters", responses=problems(422))

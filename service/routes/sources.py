@@ -127,12 +127,23 @@ def _source(
         hub = Hub(str(source.hub), source.revision, timm, options)
         return hub, f"{hub.repo} at {hub.revision or 'main'}, from the Hugging Face hub"
     if kind == "path":
-        path = _allowed(str(source.path), folders, "/source/path", Path.is_dir, "folder")
+        path = allowed_folder(str(source.path), folders, "/source/path")
         return Folder(str(path), timm, options), f"the folder {path.name}"
     if kind == "words":
         path = _allowed(str(source.words), folders, "/source/words", Path.is_file, "file")
         return Words(str(path), cast(Any, source.format or _format(path))), f"the word vectors {path.name}"
     return _trunk(str(source.adapter), resolve, trunk_path)
+
+
+def allowed_folder(text: str, folders: Sequence[Path], pointer: str) -> Path:
+    """A folder that a caller names, if the operator allows it; see `_allowed`.
+
+    Args:
+        text: Its absolute path.
+        folders: Those that the operator allows.
+        pointer: Where the caller named it.
+    """
+    return _allowed(text, folders, pointer, Path.is_dir, "folder")
 
 
 def _allowed(text: str, folders: Sequence[Path], pointer: str, there: Callable[[Path], bool], what: str) -> Path:

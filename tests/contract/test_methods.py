@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from adapters.base import Need, Task, TaskKind
+from adapters.base import Need, Parent, Task, TaskKind
 from adapters.columns import Column, Kind, Rows
 from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing, TaskUnsupported
 from adapters.methods import METHODS, parse_method
@@ -56,7 +56,32 @@ def make_rows_of_numbers(**fields):
     return make_rows(regression=True, **fields)
 
 
-TASKS = {"embeddings": make_task, "numbers": make_numbers, "table": make_rows, "table of numbers": make_rows_of_numbers}
+def make_marks(n=60, d=12, spread=0.35, seed=0, check=lambda: None):
+    """Rows with any of three classes: the sum of the classes' directions."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((3, d))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    marks = (np.arange(n)[:, None] >> np.arange(3)) % 2 == 1
+    z = marks @ centres + spread * rng.standard_normal((n, d)) / np.sqrt(d)
+    names = (centres + 0.5 * rng.standard_normal((3, d)) / np.sqrt(d)).astype(np.float32)
+    return Task(z.astype(np.float32), marks, ("one", "two", "four"), np.arange(n), names, seed=3, check=check)
+
+
+def make_rows_of_marks(n=60, seed=0, check=lambda: None):
+    """The table of `make_rows` with two classes that go together."""
+    rows = make_rows(n, seed)
+    marks = np.stack([rows.y == 1, rows.y == 0], axis=1)
+    return Task.of_rows(rows.schema, rows.table, marks, ("high", "low"), np.arange(n), seed=3, check=check)
+
+
+TASKS = {
+    "embeddings": make_task,
+    "numbers": make_numbers,
+    "marks": make_marks,
+    "table": make_rows,
+    "table of numbers": make_rows_of_numbers,
+    "table of marks": make_rows_of_marks,
+}
 
 
 def settings():
@@ -71,22 +96,32 @@ def label(method):
     return f"{method.method}-names" if Need.NAMES in method.requirements() else method.method
 
 
+def meets(method, task):
+    """Whether a task has what a method cannot do without."""
+    has = {Need.NAMES: task.names, Need.PARENT: task.parent, Need.TUNING: task.tuning}
+    return task.kind in method.tasks and all(has.get(need, True) is not None for need in method.requirements())
+
+
 def cases():
     """Every method on every kind of task that it can do."""
     for method in settings():
         for name, make in TASKS.items():
-            task = make()
-            if task.kind in method.tasks and not (Need.NAMES in method.requirements() and task.names is None):
+            if meets(method, make()):
                 yield pytest.param((method, make), id=f"{label(method)} on {name}")
 
 
-@pytest.fixture(params=[pytest.param(m, id=label(m)) for m in settings() if TaskKind.CLASSIFICATION in m.tasks])
+def heads():
+    """Every method that learns from embeddings alone."""
+    return [method for method in settings() if Need.TUNING not in method.requirements()]
+
+
+@pytest.fixture(params=[pytest.param(m, id=label(m)) for m in heads() if TaskKind.CLASSIFICATION in m.tasks])
 def method(request):
     """One that does classification."""
     return request.param
 
 
-@pytest.fixture(params=[pytest.param(m, id=label(m)) for m in settings() if TaskKind.REGRESSION in m.tasks])
+@pytest.fixture(params=[pytest.param(m, id=label(m)) for m in heads() if TaskKind.REGRESSION in m.tasks])
 def regressor(request):
     """One that does regression."""
     return request.param
@@ -103,36 +138,109 @@ def kind(request):
     return METHODS[request.param]
 
 
-def run(onnx, z):
+def run(onnx, feed):
     """All outputs by name."""
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"embedding": z}), strict=True))
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def probabilities_of(task, scores):
+    """What scores mean at a temperature of one."""
+    if task.multilabel:
+        return 1 / (1 + np.exp(-scores))
+    softmax = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return softmax / softmax.sum(axis=1, keepdims=True)
 
 
 def test_onnx_computes_what_the_reference_computes(case):
     method, make = case
     task = make()
     head = method.fit(task)
-    outputs, expected = run(head.onnx(0.7), task.z), head.scores(task.z)
+    outputs, expected = run(head.onnx(0.7), head.feed(task)), head.scores_of(task)
     if task.regression:
         assert set(outputs) == {"value"}
         np.testing.assert_allclose(outputs["value"], expected, rtol=1e-5, atol=1e-4)
         return
-    softmax = np.exp(expected / 0.7 - (expected / 0.7).max(axis=1, keepdims=True))
     np.testing.assert_allclose(outputs["scores"], expected, atol=1e-4)
-    np.testing.assert_allclose(outputs["probabilities"], softmax / softmax.sum(axis=1, keepdims=True), atol=1e-4)
+    np.testing.assert_allclose(outputs["probabilities"], probabilities_of(task, expected / 0.7), atol=1e-4)
 
 
 def test_it_learns(case):
     method, make = case
     task = make()
-    scores = method.fit(task).scores(task.z)
+    scores = method.fit(task).scores_of(task)
     if task.regression:
         assert scores.shape == (len(task.y), 1)
         assert np.abs(scores[:, 0] - task.y).mean() < 0.4 * np.abs(task.y - task.y.mean()).mean()
+    elif task.multilabel:
+        assert scores.shape == task.y.shape
+        assert ((scores > 0) == task.y).mean() > 0.9
     else:
         assert (scores.argmax(axis=1) == task.y).mean() > 0.9
+
+
+def test_rows_that_do_not_count_change_nothing(case):
+    method, make = case
+    task = make()
+    if task.table is not None or task.tuning is not None:
+        pytest.skip("rows of embeddings are enough")
+    rng = np.random.default_rng(9)
+    noise = replace(task.rows(rng.permutation(len(task.y))), z=task.z)
+    both = replace(
+        task,
+        z=np.concatenate([task.z, noise.z]),
+        y=np.concatenate([task.y, noise.y]),
+        groups=np.arange(2 * len(task.y)),
+        weights=np.repeat([1.0, 0.0], len(task.y)),
+    )
+    assert agreement(task, method.fit(both).scores(task.z)) >= agreement(task, method.fit(task).scores(task.z)) - 0.05
+
+
+def test_a_row_that_counts_ten_times_pulls_ten_times(case):
+    """Rows with the labels of others: they win where they weigh more, and lose where they weigh less."""
+    method, make = case
+    task = make()
+    if task.table is not None or task.tuning is not None:
+        pytest.skip("rows of embeddings are enough")
+    other = replace(task, y=np.roll(task.y, len(task.y) // 2, axis=0))
+    both = replace(
+        task,
+        z=np.concatenate([task.z, task.z]),
+        y=np.concatenate([task.y, other.y]),
+        groups=np.concatenate([task.groups, task.groups]),
+    )
+
+    def right(own, others):
+        weights = np.repeat([own, others], len(task.y))
+        return agreement(task, method.fit(replace(both, weights=weights)).scores(task.z))
+
+    assert right(10.0, 1.0) > right(1.0, 10.0)
+
+
+def agreement(task, scores):
+    """Share of the rows that scores get right; of numbers, how much of them they explain."""
+    if task.regression:
+        return 1 - float(((scores[:, 0] - task.y) ** 2).mean() / task.y.var())
+    if task.multilabel:
+        return float(((scores > 0) == task.y).mean())
+    return float((scores.argmax(axis=1) == task.y).mean())
+
+
+def test_a_head_that_grows_keeps_what_it_knew():
+    """Two classes more, and rows of these alone: the old ones are still told apart."""
+    growing = [method for method in METHODS.values() if "parent" in str(method.model_fields.get("prior", ""))]
+    assert growing
+    for kind in growing:
+        full = make_task(counts=(12,) * 6)
+        old, new = full.rows(full.y < 4), full.rows(full.y >= 4)
+        first = kind().fit(replace(old, classes=full.classes[:4], names=None, y=old.y))
+        parent = Parent("old:1", first.weight, first.bias, 1.0, full.classes[:4])
+        grown = kind(prior="parent").fit(replace(new, names=None, parent=parent))
+        assert grown.classes == full.classes
+        right = grown.scores(full.z).argmax(axis=1) == full.y
+        assert right[full.y < 4].mean() > 0.8
+        assert right[full.y >= 4].mean() > 0.8
 
 
 def test_the_same_seed_gives_the_same_bytes(case):
@@ -178,8 +286,8 @@ def test_a_batch_of_one_equals_a_batch_of_many(case):
     method, make = case
     task = make()
     head = method.fit(task)
-    singly = np.concatenate([head.scores(row[None]) for row in task.z])
-    np.testing.assert_allclose(singly, head.scores(task.z), rtol=1e-6, atol=1e-5)
+    singly = np.concatenate([head.scores_of(task._taken(np.array([row]))) for row in range(len(task.y))])
+    np.testing.assert_allclose(singly, head.scores_of(task), rtol=1e-6, atol=1e-5)
 
 
 def test_the_declared_smallest_dataset_works(method):

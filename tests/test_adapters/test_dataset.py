@@ -3,11 +3,13 @@ import pytest
 
 from adapters.columns import Rows
 from adapters.dataset import (
+    encode_label_sets,
     encode_labels,
     groups_of,
     groups_of_rows,
     groups_of_vectors,
     humanise,
+    joined_groups,
     row_keys,
     vector_keys,
 )
@@ -18,6 +20,29 @@ def test_classes_are_sorted_whatever_the_order_of_rows():
     assert classes == ("a", "b", "c")
     assert y.tolist() == [1, 0, 2, 0]
     assert encode_labels(["c", "a", "b"])[0] == classes
+
+
+def test_known_classes_come_first_in_their_order_with_or_without_rows():
+    classes, y = encode_labels(["new", "b", "also new"], known=("z", "b"))
+    assert classes == ("z", "b", "also new", "new")
+    assert y.tolist() == [3, 1, 2]
+
+
+def test_rows_with_several_labels_are_marked():
+    classes, marks = encode_label_sets([("b", "a"), (), ("b",)], known=("z",))
+    assert classes == ("z", "a", "b")
+    assert marks.tolist() == [[False, True, True], [False, False, False], [False, False, True]]
+
+
+def test_what_either_grouping_holds_together_stays_together():
+    one, other = np.array([0, 0, 1, 2, 3]), np.array([5, 6, 6, 7, 8])
+    assert joined_groups(one, other).tolist() == [0, 0, 0, 1, 2]
+    assert joined_groups(other, one).tolist() == [0, 0, 0, 1, 2]
+
+
+def test_a_chain_of_groups_is_one_group():
+    n = 2_000
+    assert set(joined_groups(np.arange(n) // 2, (np.arange(n) + 1) // 2).tolist()) == {0}
 
 
 def test_identical_items_are_one_group():

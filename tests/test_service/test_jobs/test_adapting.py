@@ -7,7 +7,7 @@ from models.hosted import host
 from service.errors import NotFound, NotReady
 from service.jobs.adapting import Adapting
 from service.jobs.hosting import Hosts
-from service.registry import adapters, datasets, jobs
+from service.registry import adapters, datasets, jobs, publishing
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def _outcome(records, job):
     """What the child would answer, taken from a manifest of a draft."""
     given = records.draft(job).manifest(1).to_dict()
     given = {key: value for key, value in given.items() if key not in {"name", "number", "job", "created_at", "format"}}
-    return given | {"metrics": {"accuracy": 1.0}, "seconds": {"fit": 0.5}}
+    return given | {"metrics": {"accuracy": 1.0}, "seconds": {"fit": 0.5}, "torch": False}
 
 
 def _now(records, job):
@@ -40,6 +40,7 @@ def _now(records, job):
 def test_the_order_has_what_a_fit_needs_and_nothing_of_the_registry(job, adapting, card):
     command = adapting.command(job)
     assert command["do"] == "fit"
+    assert command["order"].pop("entries") == {"fake": entry("fake").to_dict()}
     assert command["order"] | {"blob": ""} == {
         "job": job.id,
         "dataset": job.request["dataset"],
@@ -54,6 +55,10 @@ def test_the_order_has_what_a_fit_needs_and_nothing_of_the_registry(job, adaptin
         "method": {"method": "prototype"},
         "seed": 0,
         "max_seconds": 60.0,
+        "limit_s": 3600.0,
+        "tap": "pooled",
+        "parents": [],
+        "peft": {},
     }
 
 
@@ -75,6 +80,21 @@ def test_what_is_gone_is_said(records, job, adapting):
         adapting.command(job)
     with pytest.raises(NotFound):
         adapting.command(records.stored_job())
+
+
+def test_a_parent_is_ordered_as_its_head(records, home, job, adapting, card):
+    first = records.running_job()
+    draft = records.draft(first)
+    publishing.publish(records.engine, home, draft, 3.0)
+    child = records.stored_job(request=job.request | {"parents": ["intents:1"]})
+    assert adapting.command(child)["order"]["parents"] == [
+        {
+            "ref": "intents:1",
+            "blob": draft.manifest(1).files["head.safetensors"].sha256,
+            "classes": ["a", "b"],
+            "parts": [],
+        }
+    ]
 
 
 class TestKeep:

@@ -1,0 +1,102 @@
+"""What a fit starts from: a version to grow from, or the files of a LoRA adapter."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from models.errors import Problem
+from service.errors import BodyInvalid
+from service.registry import adapters, datasets
+from service.registry.adapters import Version
+from service.routes.sources import allowed_folder
+from service.routes.state import State
+from service.serving.references import parse
+
+PEFT_FILES = ("adapter_config.json", "adapter_model.safetensors")
+"""What PEFT writes of an adapter."""
+
+MOST_PEFT_BYTES = 2**30
+
+
+def parent_version(state: State, tenant: str, reference: str, dataset: datasets.Dataset) -> Version:
+    """The version that a new one grows from.
+
+    Args:
+        state: Of the process.
+        tenant: Whose it is.
+        reference: ``name``, ``name@alias`` or ``name:3``.
+        dataset: What the new one is fitted to.
+
+    Raises:
+        NotFound: There is no such version.
+        BodyInvalid: Nothing can grow from it, or not with this dataset.
+    """
+    asked = parse(reference)
+    adapter = adapters.get(state.engine, tenant, asked.name)
+    aliases = {name: alias.version for name, alias in adapter.aliases.items()}
+    version = adapters.get_version(adapter, asked.pick(aliases, tuple(adapter.versions)))
+    manifest = version.manifest
+    name = f"{manifest.name}:{manifest.number}"
+    if manifest.kind != "affine" or "map.safetensors" in manifest.files or not manifest.classes:
+        raise _refused(
+            f"Nothing can grow from {name}, which method {manifest.method['method']!r} made: a version is carried on "
+            "from a head that is one layer of classes on the embedding. Fit the parent with logistic, ridge, lda or "
+            "prototype."
+        )
+    for what, theirs, ours in (
+        ("modality", manifest.modality, dataset.facts["modality"]),
+        ("task", manifest.task, dataset.facts["task"]),
+    ):
+        if theirs != ours:
+            raise _refused(f"{name} is of {what} {theirs!r} and dataset {dataset.id} of {ours!r}; name another parent.")
+    if manifest.modality == "vector" and manifest.width != dataset.facts["width"]:
+        raise _refused(
+            f"{name} takes vectors of {manifest.width} numbers and dataset {dataset.id} has {dataset.facts['width']}."
+        )
+    return version
+
+
+def _refused(sentence: str) -> BodyInvalid:
+    return BodyInvalid(sentence, problems=[Problem(sentence, pointer="/parents/0")])
+
+
+def peft_blobs(state: State, folder: str) -> dict[str, str]:
+    """The files of a LoRA adapter, kept with everything else that is stored.
+
+    Returns:
+        Digest of each file's blob, by its name.
+
+    Raises:
+        BodyInvalid: The folder is not allowed, or has no adapter in PEFT's format.
+    """
+    path = allowed_folder(folder, state.settings.backbone_folders, "/peft")
+    missing = [name for name in PEFT_FILES if not (path / name).is_file()]
+    if missing:
+        raise _wrong(
+            f"{folder[:200]!r} lacks {' and '.join(missing)}: PEFT's save_pretrained writes both. Files of other "
+            "formats (such as .bin) are never read."
+        )
+    return {name: state.blobs.put(_read(path / name)).digest for name in PEFT_FILES}
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > MOST_PEFT_BYTES:
+        raise _wrong(f"{path.name} has {path.stat().st_size:,} bytes; at most {MOST_PEFT_BYTES:,} are read.")
+    data = path.read_bytes()
+    if path.suffix == ".json":
+        _check_json(data)
+    return data
+
+
+def _check_json(data: bytes) -> None:
+    try:
+        config: Any = json.loads(data)
+    except ValueError as error:
+        raise _wrong(f"{PEFT_FILES[0]} is not JSON: {error}.") from None
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind != "LORA":
+        raise _wrong(f"{PEFT_FILES[0]} is of peft_type {kind!r}; LORA is read.")
+
+
+def _wrong(sentence: str) -> BodyInvalid:
+    return BodyInvalid(sentence, problems=[Problem(sentence, pointer="/peft")])
