@@ -25,8 +25,10 @@ def texts_csv(topics=TOPICS, copies=4, seed=0):
     around = ["please", "hello", "today", "again", "thanks", "urgent", "my friend", "since monday"]
     lines = ["text,label"]
     for label, phrases in topics.items():
-        for phrase in phrases * copies:
-            lines.append(f"{rng.choice(around)} {phrase} {rng.choice(around)} {rng.randint(0, 99)},{label}")
+        lines += [
+            f"{rng.choice(around)} {phrase} {rng.choice(around)} {rng.randint(0, 99)},{label}"
+            for phrase in phrases * copies
+        ]
     return "\n".join(lines).encode()
 
 

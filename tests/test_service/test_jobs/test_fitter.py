@@ -95,7 +95,7 @@ def test_fits_one_after_the_other_in_one_warm_process(fitter, order, child_home)
     for file in first["files"].values():
         assert len(Blobs(child_home).get(file["sha256"])) == file["size_bytes"]
 
-    refused = order("job_3", max_seconds=1e-9)
+    refused = order("job_3", limit_s=1e-9)
     with pytest.raises(Failed) as caught:
         fitter.run(refused, lambda *_: None, _never)
     assert caught.value.problem["code"] == "deadline-exceeded"
