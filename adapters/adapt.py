@@ -1,6 +1,6 @@
 """The one entry: from a task and a method to everything that is published.
 
-compare -> calibrate -> fit -> evaluate -> export -> verify
+(features ->) compare -> calibrate -> fit -> evaluate -> export -> verify
 """
 
 from collections.abc import Callable, Iterator
@@ -9,15 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from adapters.base import Head, Method, Task
+from adapters.comparison import Comparison, tunes
+from adapters.decision import Decision, decide
 from adapters.evaluate import report
-from adapters.heads import AffineHead, RowHead, tables_bytes
+from adapters.features import choose_features
+from adapters.folds import sample_rows
+from adapters.growth import growth
+from adapters.heads import affine_part, publishable, tables_bytes
 from adapters.methods import parse_method
-from adapters.select import Choice, compare, pick
-from adapters.verify import verify, verify_rows
-from models.errors import ExportFailed
+from adapters.race import compare
+from adapters.verify import verify
 
-STAGES = ("compare", "calibrate", "fit", "evaluate", "export", "verify")
-"""In this order; names of what `on_stage` hears and of `Adaptation.seconds`."""
+STAGES = ("features", "compare", "calibrate", "fit", "evaluate", "export", "verify")
+"""In this order; names of what `on_stage` hears and of `Adaptation.seconds`. The first one only of several blocks."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +29,40 @@ class Adaptation:
     """A fitted, calibrated, exported and verified adapter.
 
     Attributes:
-        kind: How serving runs it: as rows of the shared head table, or (tables) the ONNX file as it is.
+        kind: How serving runs it: as rows of the shared head table, or the ONNX file as it is.
         method: With every parameter filled in.
         temperature: Positive; 1 for regression.
+        thresholds: (k,) probability from which on a row has each class; () but where it may have several.
         calibrated: Whether the temperature was measured on held-out rows; otherwise it is the method's default.
             False for regression, which has no probabilities.
         head: The reference.
         onnx: The head with its temperature as an ONNX file.
         tables: The same for serving (safetensors); None for kind ``graph``.
-        report: See `evaluate.report`; has ``seconds`` beside.
+        files: Further files of the version, by name.
+        tap: What the head takes: ``block<k>`` or ``input`` of the backbone; "" for what the task's `z` is of.
+        parts: First and behind the last column of each piece of the task's `z` that it takes; () for all of it.
+        tried: Every candidate that was compared to its end, as JSON methods.
+        again: The method, as JSON, with which the same task gives the same bytes whatever the time.
+        early: Whether the budget ended something before its end.
+        report: See `evaluate.report`; has ``guard`` (see `guard.weigh`) and ``seconds`` beside; of a task with a parent
+            ``growth`` (see `growth.growth`), of several blocks ``features`` (see `features.choose_features`).
         seconds: By stage.
     """
 
     kind: Literal["affine", "graph"]
     method: Method
     temperature: float
+    thresholds: tuple[float, ...]
     calibrated: bool
-    head: AffineHead | RowHead
+    head: Head
     onnx: bytes
     tables: bytes | None
+    files: dict[str, bytes]
+    tap: str
+    parts: tuple[tuple[int, int], ...]
+    tried: list[dict[str, Any]]
+    again: dict[str, Any]
+    early: bool
     report: dict[str, Any]
     seconds: dict[str, float]
 
@@ -54,84 +73,169 @@ def adapt(
     """Compare, calibrate, fit, evaluate, export and verify.
 
     Args:
-        task: All rows; `Task.check` is asked between iterations.
+        task: All rows; `Task.check` is asked between iterations. At the end of `Task.left_s` the best so far is
+            published.
         method: Parameters that are None are chosen here.
         on_stage: Called with a name of `STAGES` and the fraction 0..1 of that stage.
         clock: Seconds from any start, growing.
 
     Returns:
-        What is published. Everything but ``seconds`` depends on the task and the method alone.
+        What is published. Everything but ``seconds`` depends on the task and the method alone, unless the budget ends
+        it early.
 
     Raises:
         TaskUnsupported, DatasetTooSmall, TargetOutOfRange, RequirementMissing, FitStopped: See `Method.fit`.
         ExportMismatch: The exported files do not compute what was fitted.
 
-    Cost: 385 rows, 384 wide, 77 classes, one core: 0.4 s for ``logistic``, 0.9 s for ``auto``.
+    Cost: 385 rows, 384 wide, 77 classes, one core: 0.4 s for ``logistic``, 0.9 s for ``auto``. More than 12,000 rows
+        are compared on a sample of 10,000.
     """
     method.admit(task)
-    seconds: dict[str, float] = {}
+    notes: list[str] = []
+    stages = _Stages(task, on_stage, clock)
+    task = replace(task, say=_hear(task, notes))
+    chosen = None
+    if task.parts:
+        with stages.run("features") as on_progress:
+            chosen = choose_features(_grown_on(task), on_progress)
+        task = chosen.task
+    with stages.run("compare") as on_progress:
+        sample = _sample(task)
+        comparison = _compare(method, task, sample, on_progress)
+    with stages.run("calibrate"):
+        decision = decide(sample, comparison, free=method.method == "auto")
+    with stages.run("fit"):
+        fitted, temperature = _fitted(method, task, comparison, decision)
+        learned = fitted.fit(task)
+        head = publishable(learned if chosen is None else chosen.unscaled(learned), task)
+        tap = getattr(head, "tap", "")
+        early = comparison.early or task.left_s() <= 0
+    with stages.run("evaluate"):
+        measured = _measure(task, sample, fitted, comparison, decision, temperature)
+    with stages.run("export"):
+        onnx, affine, files = head.onnx(temperature), affine_part(head), head.files()
+        tables = None if affine is None else tables_bytes(affine, temperature)
+    with stages.run("verify"):
+        verify(
+            head, temperature, onnx=onnx, tables=tables, task=task if chosen is None else chosen.served, seed=task.seed
+        )
+    if chosen is not None:
+        measured["features"] = chosen.table
+    measured["notes"] += [*decision.notes, *dict.fromkeys(notes), *_ended(comparison, early=early)]
+    tried = [candidate.model_dump(mode="json") for candidate in comparison.methods]
+    return Adaptation(
+        kind="graph" if affine is None else "affine",
+        method=fitted,
+        temperature=temperature,
+        thresholds=decision.thresholds,
+        calibrated=decision.choice is not None and not task.regression,
+        head=head,
+        onnx=onnx,
+        tables=tables,
+        files=files,
+        tap=tap,
+        parts=() if chosen is None or tap else tuple((part.first, part.behind) for part in chosen.parts),
+        tried=tried,
+        again=_again(method, comparison, tried),
+        early=early,
+        report=measured | {"seconds": dict(stages.seconds)},
+        seconds=stages.seconds,
+    )
+
+
+class _Stages:
+    """Says where the work is, asks whether to go on, and takes the time."""
+
+    def __init__(self, task: Task, on_stage: Callable[[str, float], None], clock: Callable[[], float]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._task = task
+        self._on_stage = on_stage
+        self._clock = clock
 
     @contextmanager
-    def stage(name: str) -> Iterator[None]:
-        on_stage(name, 0.0)
-        task.check()
-        start = clock()
-        yield
-        seconds[name] = clock() - start
-        on_stage(name, 1.0)
+    def run(self, name: str) -> Iterator[Callable[[float], None]]:
+        """One stage; gives what to call with its fraction."""
+        self._on_stage(name, 0.0)
+        self._task.check()
+        start = self._clock()
+        yield lambda fraction: self._on_stage(name, fraction)
+        self.seconds[name] = self._clock() - start
+        self._on_stage(name, 1.0)
 
+
+def _hear(task: Task, notes: list[str]) -> Callable[[str], None]:
+    def say(sentence: str) -> None:
+        task.say(sentence)
+        notes.append(sentence)
+
+    return say
+
+
+def _grown_on(task: Task) -> Task:
+    """What has a parent learns on what the parent learned on: the last part alone."""
+    return task if task.parent is None else replace(task, parts=task.parts[-1:])
+
+
+def _sample(task: Task) -> Task:
+    """What methods are compared on: all rows, or a sample of many."""
+    rows = sample_rows(task)
+    return task if len(rows) == len(task.y) else task.rows(rows)
+
+
+def _compare(method: Method, task: Task, sample: Task, on_progress: Callable[[float], None]) -> Comparison:
+    folds = getattr(method, "tuning_folds", None)
     variants = method.variants(task)
-    with stage("compare"):
-        tried = variants if task.regression else _with_baseline(variants)
-        everything = compare(tried, task, lambda fraction: on_stage("compare", fraction))
-    comparison = replace(everything, methods=variants, scores=everything.scores[: len(variants)])
-    with stage("calibrate"):
-        choice = pick(comparison, task.y, comparison.held_out) if comparison.possible else None
-    with stage("fit"):
-        chosen = variants[choice.index] if choice else method.fallback(task)
-        head = _publishable(chosen.fit(task), task)
-    calibrated = choice is not None and not task.regression
-    temperature = _temperature(chosen, choice, task)
-    with stage("evaluate"):
-        nearest_mean = everything.scores[-1] if calibrated else None
-        measured = report(
-            task,
-            chosen,
-            comparison=comparison,
-            choice=choice,
-            nearest_mean=nearest_mean,
-            temperature=temperature,
-        )
-    with stage("export"):
-        onnx = head.onnx(temperature)
-        tables = tables_bytes(head, temperature) if isinstance(head, AffineHead) else None
-    with stage("verify"):
-        _verify(head, temperature, onnx, tables, task)
-    measured |= {"seconds": dict(seconds)}
-    kind: Literal["affine", "graph"] = "affine" if isinstance(head, AffineHead) else "graph"
-    return Adaptation(kind, chosen, temperature, calibrated, head, onnx, tables, measured, seconds)
+    return compare(variants, sample, on_progress, rows=len(task.y), tuning_folds=folds)
 
 
-def _with_baseline(variants: tuple[Method, ...]) -> tuple[Method, ...]:
-    """Candidates and, last, the nearest class mean: the report compares with it on the same folds."""
-    return (*variants, parse_method("prototype"))
-
-
-def _temperature(chosen: Method, choice: Choice | None, task: Task) -> float:
+def _fitted(method: Method, task: Task, comparison: Comparison, decision: Decision) -> tuple[Method, float]:
+    """What to fit to all rows, and its temperature."""
+    choice = decision.choice
+    chosen = method.fallback(task) if choice is None else comparison.methods[choice.index]
     if task.regression:
-        return 1.0
-    return choice.temperature if choice else chosen.default_temperature
+        return chosen, 1.0
+    return chosen, chosen.default_temperature if choice is None else choice.temperature
 
 
-def _publishable(head: Head, task: Task) -> AffineHead | RowHead:
-    """The head on what callers send: an embedding, or the row of a table."""
-    if not isinstance(head, AffineHead):
-        raise ExportFailed(f"There is no way to serve a {type(head).__name__}; only affine heads are served.")
-    return head if task.encoding is None else RowHead(task.schema, task.encoding, head)
+def _measure(
+    task: Task, sample: Task, fitted: Method, comparison: Comparison, decision: Decision, temperature: float
+) -> dict[str, Any]:
+    measured = report(
+        sample,
+        fitted,
+        whole=task,
+        comparison=comparison,
+        choice=decision.choice,
+        judged=decision.judged,
+        crossed=decision.crossed,
+        nearest_mean=decision.nearest_mean,
+        temperature=temperature,
+        thresholds=decision.thresholds,
+    )
+    measured["guard"] = decision.guard
+    if task.parent is not None and decision.crossed is not None:
+        measured["growth"] = growth(sample, task.absent, decision.crossed.rows, decision.crossed.scores)
+        measured["notes"].append(measured["growth"]["sentence"])
+    return measured
 
 
-def _verify(head: AffineHead | RowHead, temperature: float, onnx: bytes, tables: bytes | None, task: Task) -> None:
-    if isinstance(head, RowHead) and task.table is not None:
-        verify_rows(head, temperature, onnx=onnx, table=task.table, seed=task.seed)
-    elif isinstance(head, AffineHead) and tables is not None:
-        verify(head, temperature, onnx=onnx, tables=tables, z=task.z, seed=task.seed)
+def _ended(comparison: Comparison, *, early: bool) -> list[str]:
+    if not early:
+        return []
+    if not comparison.methods:
+        return ["The time was over before anything could be compared: nothing here was chosen or measured."]
+    if comparison.early:
+        return [
+            f"The time was over before everything was compared: {len(comparison.methods)} candidate(s) count, "
+            f"{len(comparison.left_out)} do not. More time may find a better one."
+        ]
+    return ["The time was over before the last fit had ended by itself: more time may make it better."]
+
+
+def _again(method: Method, comparison: Comparison, tried: list[dict[str, Any]]) -> dict[str, Any]:
+    """The method that compares exactly these candidates, on as many folds."""
+    if method.method != "auto" and not comparison.early:
+        return method.model_dump(mode="json")
+    tuned = [comparison.scored[i] for i, each in enumerate(comparison.methods) if comparison.scored and tunes(each)]
+    again = {"method": "auto", "candidates": tried, "tuning_folds": max(tuned) if tuned else None}
+    return parse_method(again).model_dump(mode="json")

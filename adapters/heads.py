@@ -1,18 +1,58 @@
 """Heads: fitted functions from an embedding or a typed row to scores, and the table from which serving runs them."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from adapters.base import F32, Head
+from adapters.base import F32, Head, Task
 from adapters.encoding import Encoding
-from adapters.graphs import affine_graph, row_graph
+from adapters.errors import RequirementMissing
+from adapters.graphs import Activation, Graph, fourier_rest, head_graph, network_rest, row_graph, trunk_graph
+from adapters.graphs.heads import GELU_CUBE, GELU_SCALE
+from adapters.maps import FourierMap
 from adapters.schema import Rows, Schema
-from models.errors import WeightsCorrupt
+from models.errors import ExportFailed, WeightsCorrupt
+
+MAP_NAME = "map.safetensors"
+"""File of a version: the map that its affine head stands on."""
+
+TRUNK_NAME = "trunk.onnx"
+"""File of a version: its hidden layer alone, which can be promoted to a backbone."""
+
+_CHUNK_ROWS = 4096
+
+
+class LayeredHead(Head):
+    """A head on an embedding that begins with an affine layer, so that a row's encoding need not be written out.
+
+    Attributes:
+        classes: k names, in the order of the scores; () for a regression, whose one score is the value itself.
+        multilabel: Whether a row may have any number of classes.
+    """
+
+    classes: tuple[str, ...]
+    multilabel: bool
+
+    @property
+    @abstractmethod
+    def first(self) -> tuple[F32, F32]:
+        """Weight (m, d) and bias (m,) of the first layer."""
+
+    def rest(self, graph: Graph, first: str) -> str:  # noqa: ARG002
+        """Write what follows the first layer; see `graphs.Rest`."""
+        return first
+
+    def onnx(self, temperature: float) -> bytes:
+        """See `Head.onnx`; the file's metadata holds `classes` as JSON."""
+        name = type(self).__name__.removesuffix("Head").lower() + "_head"
+        return head_graph(name, *self.first, self.classes, temperature, multilabel=self.multilabel, rest=self.rest)
 
 
 @dataclass(frozen=True)
-class AffineHead(Head):
+class AffineHead(LayeredHead):
     """scores = z · weightᵀ + bias.
 
     Attributes:
@@ -28,18 +68,118 @@ class AffineHead(Head):
     classes: tuple[str, ...]
     multilabel: bool = False
 
+    @property
+    def first(self) -> tuple[F32, F32]:
+        """All of it."""
+        return self.weight, self.bias
+
     def scores(self, z: F32) -> F32:
         """(n, d) float32 to (n, k) float32; see `Head.scores`."""
         return np.asarray(z @ self.weight.T + self.bias, dtype=np.float32)
 
-    def onnx(self, temperature: float) -> bytes:
-        """See `Head.onnx`; the file's metadata holds `classes` as JSON."""
-        return affine_graph(self.weight, self.bias, self.classes, temperature, multilabel=self.multilabel)
+
+@dataclass(frozen=True, eq=False)
+class MappedHead(LayeredHead):
+    """An affine head on a fixed map of the embedding: a kernel machine.
+
+    Attributes:
+        map: From an embedding to features.
+        head: From features to scores; serving keeps it in the shared head table, behind the map.
+    """
+
+    map: FourierMap
+    head: AffineHead
+
+    @property
+    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of `head`."""
+        return self.head.classes
+
+    @property
+    def multilabel(self) -> bool:  # type: ignore[override]
+        """That of `head`."""
+        return self.head.multilabel
+
+    @property
+    def first(self) -> tuple[F32, F32]:
+        """The frequencies of the map."""
+        frequencies = self.map.frequencies
+        return frequencies, np.zeros(len(frequencies), dtype=np.float32)
+
+    def rest(self, graph: Graph, first: str) -> str:
+        """Waves, and the head on them."""
+        return fourier_rest(self.head.weight, self.head.bias)(graph, first)
+
+    def scores(self, z: F32) -> F32:
+        """(n, d) float32 to (n, k) float32; see `Head.scores`."""
+        return self.head.scores(self.map.apply(z))
+
+    def files(self) -> dict[str, bytes]:
+        """The map."""
+        return {MAP_NAME: self.map.to_bytes()}
 
 
 @dataclass(frozen=True, eq=False)
-class RowHead:
-    """An affine head on the encoding of typed rows.
+class NetworkHead(LayeredHead):
+    """scores = head(activation(z · weightᵀ + bias)): a network with one hidden layer of h units.
+
+    Attributes:
+        weight: (h, d) float32.
+        bias: (h,) float32.
+        activation: Of the hidden units.
+        head: From the units to scores.
+    """
+
+    weight: F32
+    bias: F32
+    activation: Activation
+    head: AffineHead
+
+    @property
+    def classes(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of `head`."""
+        return self.head.classes
+
+    @property
+    def multilabel(self) -> bool:  # type: ignore[override]
+        """That of `head`."""
+        return self.head.multilabel
+
+    @property
+    def first(self) -> tuple[F32, F32]:
+        """The hidden layer."""
+        return self.weight, self.bias
+
+    def rest(self, graph: Graph, first: str) -> str:
+        """The units, and the head on them."""
+        return network_rest(self.head.weight, self.head.bias, self.activation)(graph, first)
+
+    def scores(self, z: F32) -> F32:
+        """(n, d) float32 to (n, k) float32; see `Head.scores`."""
+        parts = [self._scores(z[first : first + _CHUNK_ROWS]) for first in range(0, len(z), _CHUNK_ROWS)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.head.bias)), dtype=np.float32)
+
+    def _scores(self, z: F32) -> F32:
+        return self.head.scores(activate(z @ self.weight.T + self.bias, self.activation))
+
+    def files(self) -> dict[str, bytes]:
+        """The hidden layer alone, see `graphs.trunk_graph`: what others can learn on."""
+        return {TRUNK_NAME: trunk_graph(self.weight, self.bias, self.activation)}
+
+
+def activate(inside: F32, activation: Activation) -> F32:
+    """What hidden units make of their inputs (n, h)."""
+    if activation == "relu":
+        return np.maximum(inside, np.float32(0))
+    # Products: a power of an array takes numpy twenty times as long.
+    bent = np.float32(GELU_SCALE) * inside * (1 + np.float32(GELU_CUBE) * (inside * inside))
+    result: F32 = np.float32(0.5) * inside * (1 + np.tanh(bent))
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class RowHead(Head):
+    """A head on the encoding of typed rows.
 
     Attributes:
         schema: The columns that it expects.
@@ -49,20 +189,73 @@ class RowHead:
 
     schema: Schema
     encoding: Encoding
-    head: AffineHead
+    head: LayeredHead
 
     @property
     def classes(self) -> tuple[str, ...]:
         """K names; () for a regression."""
         return self.head.classes
 
-    def scores(self, rows: Rows) -> F32:
-        """N rows to (n, k) float32; see `Head.scores`."""
-        return self.head.scores(self.encoding.encode(rows))
+    @property
+    def multilabel(self) -> bool:
+        """Whether a row may have any number of classes."""
+        return self.head.multilabel
+
+    def scores(self, z: F32 | Rows) -> F32:
+        """N rows, typed or encoded already, to (n, k) float32; see `Head.scores`."""
+        return self.head.scores(self.encoding.encode(z) if isinstance(z, Rows) else z)
+
+    def scores_of(self, task: Task) -> F32:
+        """(n, k) float32 scores of the typed rows of a task, whatever its own encoding says."""
+        return self.scores(_table(task))
+
+    def feed(self, task: Task) -> dict[str, npt.NDArray[Any]]:
+        """The typed rows of a task."""
+        table = _table(task)
+        return {"numbers": table.numbers, "categories": table.categories}
 
     def onnx(self, temperature: float) -> bytes:
         """The same function as an ONNX file, from typed rows: see `row_graph`."""
-        return row_graph(self.schema, self.encoding, self.head.weight, self.head.bias, self.classes, temperature)
+        head = self.head
+        return row_graph(
+            self.schema,
+            self.encoding,
+            *head.first,
+            head.classes,
+            temperature,
+            multilabel=head.multilabel,
+            rest=head.rest,
+        )
+
+
+def _table(task: Task) -> Rows:
+    if task.table is None:
+        raise RequirementMissing("This head takes typed rows, and the task has none. Score the rows of a table.")
+    return task.table
+
+
+def publishable(head: Head, task: Task) -> Head:
+    """The head on what callers send: an embedding, or the row of a table.
+
+    Raises:
+        ExportFailed: It was fitted to the encoding of a table and cannot begin with one.
+    """
+    if task.encoding is None:
+        return head
+    if not isinstance(head, LayeredHead):
+        raise ExportFailed(f"There is no way to serve a {type(head).__name__} on the rows of a table.")
+    return RowHead(task.schema, task.encoding, head)
+
+
+def affine_part(head: Head) -> AffineHead | None:
+    """What serving keeps of a head in its shared table (behind the map, where there is one); None where it cannot."""
+    match head:
+        case AffineHead():
+            return head
+        case MappedHead(head=affine):
+            return affine
+        case _:
+            return None
 
 
 @dataclass(frozen=True)
@@ -72,7 +265,7 @@ class AffineTable:
     Attributes:
         weight: (k, d) float32.
         bias: (k,) float32.
-        temperature: Positive; probabilities are softmax(scores / temperature).
+        temperature: Positive; of the probabilities.
     """
 
     weight: F32

@@ -1,9 +1,20 @@
 """Small algebra that several methods share. Everything here is exact in float64 unless it says otherwise."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from adapters.base import F32, F64, I64
+
+_BLOCK_VALUES = 1 << 19
+"""Numbers that are in float64 at a time: 4 MiB."""
+
+
+def blocks(z: F32) -> Iterator[slice]:
+    """Slices of neighbouring rows, few enough that a float64 copy of them is small beside many rows."""
+    step = max(1, _BLOCK_VALUES // max(1, z.shape[1]))
+    return (slice(first, first + step) for first in range(0, len(z), step))
 
 
 def one_hot(y: I64, k: int) -> F64:
@@ -11,11 +22,31 @@ def one_hot(y: I64, k: int) -> F64:
     return np.eye(k)[y]
 
 
-def class_means(z: F32 | F64, y: I64, k: int) -> F64:
-    """(n, d) rows to the (k, d) mean of each class; every class has a row."""
-    counts = np.bincount(y, minlength=k)
-    sums: F64 = one_hot(y, k).T @ z.astype(np.float64)
-    return sums / counts[:, None]
+def class_sums(z: F32, y: I64, k: int, weights: F64 | None = None) -> F64:
+    """(n, d) rows to the (k, d) weighted sum of each class, zero for a class without rows; some rows at a time."""
+    sums = np.zeros((k, z.shape[1]))
+    for rows in blocks(z):
+        labels = y[rows]
+        order = np.argsort(labels, kind="stable")
+        values = z[rows][order].astype(np.float64)
+        if weights is not None:
+            values *= weights[rows][order, None]
+        present, first = np.unique(labels[order], return_index=True)
+        sums[present] += np.add.reduceat(values, first, axis=0)
+    return sums
+
+
+def class_masses(y: I64, k: int, weights: F64 | None = None) -> F64:
+    """(k,) sum of the weights of each class's rows; how many there are without weights."""
+    return np.bincount(y, weights, minlength=k).astype(np.float64)
+
+
+def class_means(z: F32, y: I64, k: int, weights: F64 | None = None) -> F64:
+    """(n, d) rows to the (k, d) weighted mean of each class; the mean of all for a class whose rows weigh nothing."""
+    sums = class_sums(z, y, k, weights)
+    masses = class_masses(y, k, weights)[:, None]
+    overall = sums.sum(axis=0) / masses.sum()
+    return np.where(masses > 0, sums / np.where(masses > 0, masses, 1.0), overall)
 
 
 def row_weights(y: I64, k: int, *, balanced: bool, given: F64 | None = None) -> F64:
@@ -28,28 +59,39 @@ def row_weights(y: I64, k: int, *, balanced: bool, given: F64 | None = None) -> 
         given: (n,) what the caller says that each row counts; None = all alike.
 
     Returns:
-        (n,) weights that sum to n.
+        (n,) weights as `unit_weights` scales them: rows that weigh nothing change nothing.
     """
-    weights = np.ones(len(y)) if given is None else given * (len(y) / given.sum())
+    weights = unit_weights(len(y), given)
     if balanced:
-        sums = np.bincount(y, weights, minlength=k)
-        weights = weights * (len(y) / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1.0)))[y]
+        sums = class_masses(y, k, weights)
+        weights = weights * (weights.sum() / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1.0)))[y]
     return weights
 
 
-def standardise(values: F64) -> tuple[F64, float, float]:
-    """(n,) values to mean 0 and standard deviation 1, with that mean and deviation; deviation 1 where all are equal."""
-    mean = float(values.mean())
+def unit_weights(n: int, given: F64 | None) -> F64:
+    """(n,) weights in the unit in which those above zero have mean 1; ones where none is given, or none is above."""
+    if given is None or not given.any():
+        return np.ones(n)
+    result: F64 = given * (np.count_nonzero(given) / given.sum())
+    return result
+
+
+def standardise(values: F64, weights: F64 | None = None) -> tuple[F64, float, float]:
+    """(n,) values to mean 0 and standard deviation 1, with that mean and deviation; deviation 1 where all are equal.
+
+    With (n,) weights it is the weighted mean and deviation.
+    """
+    mean = float(np.average(values, weights=weights))
     centred = values - mean
-    spread = float(centred.std())
+    spread = float(np.sqrt(np.average(centred**2, weights=weights)))
     # What the mean of equal values is off by is rounding, not spread.
     scale = spread if spread > abs(mean) * np.finfo(np.float64).eps * len(values) else 1.0
     return centred / scale, mean, scale
 
 
-def mean_squared_norm(z: F32) -> float:
-    """Mean of ‖z‖² over rows: the unit of every penalty. 1 where all rows are zero."""
-    value = float(np.mean(np.einsum("nd,nd->n", z, z, dtype=np.float64)))
+def mean_squared_norm(z: F32, weights: F64 | None = None) -> float:
+    """Weighted mean of ‖z‖² over rows: the unit of every penalty. 1 where all rows are zero."""
+    value = float(np.average(np.einsum("nd,nd->n", z, z, dtype=np.float64), weights=weights))
     return value if value > 0 else 1.0
 
 

@@ -1,20 +1,21 @@
 """Before anything is published: what serving will compute is what was fitted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import F32, Head
+from adapters.base import F32, I64, Head, Task
 from adapters.columns import Rows
-from adapters.heads import RowHead, read_tables
+from adapters.heads import MAP_NAME, LayeredHead, RowHead, read_tables
 from adapters.linalg import log_softmax
+from adapters.maps import FourierMap
 from models.errors import ExportMismatch
 
 _TOLERANCE = 1e-4
-_RANDOM_ROWS = 64
+_PROBES = 64
 _MOST_ROWS = 512
 _SPOILED_SHARE = 0.3
 _UNKNOWN = "\N{REPLACEMENT CHARACTER} never seen"
@@ -22,16 +23,22 @@ _FINEST = 1e-2
 """Share of their size to which the differences of values are measured at the finest: float32 rounds them."""
 
 
-def verify(head: Head, temperature: float, *, onnx: bytes, tables: bytes, z: F32, seed: int) -> float:
-    """Run the ONNX file and the serving table on random and training embeddings and compare them with the head.
+def verify(
+    head: Head, temperature: float, *, onnx: bytes, tables: bytes | None = None, task: Task, seed: int = 0
+) -> float:
+    """Run what is published on training rows and on probes, and compare it with the head.
+
+    Probes are random embeddings at the scale of the task's; or rows of a table with missing numbers, missing and
+    unknown categories, one with nothing at all; none for a head that takes anything else.
 
     Args:
         head: The reference: of classes, or of one value where it has none.
         temperature: Of the probabilities.
         onnx: What `Head.onnx` wrote.
-        tables: What `heads.tables_bytes` wrote.
-        z: (n, d) training embeddings; 512 of them at most are used.
-        seed: Of the random embeddings, drawn at the scale of `z`.
+        tables: What `heads.tables_bytes` wrote; it is compared behind the map that `Head.files` gives, if it gives one.
+            None where serving runs the ONNX file.
+        task: What the head was fitted to; 512 of its rows at most are used.
+        seed: Of the probes.
 
     Returns:
         The largest difference seen, in probabilities, in scores relative to the row's largest, or in values relative
@@ -40,47 +47,41 @@ def verify(head: Head, temperature: float, *, onnx: bytes, tables: bytes, z: F32
     Raises:
         ExportMismatch: A difference above 1e-4, or a value that is not finite.
     """
-    rng = np.random.default_rng(seed)
-    drawn = rng.standard_normal((_RANDOM_ROWS, z.shape[1])) * z.std() + z.mean()
-    probe = np.concatenate([z[:_MOST_ROWS], drawn]).astype(np.float32)
-    scores = head.scores(probe)
-    outputs = _run(onnx, {"embedding": probe})
-    table = read_tables(tables)
-    table_scores = probe @ table.weight.T + table.bias
-    differences = _of_file(scores, temperature, outputs) | {
-        "scores of the serving table": np.abs(table_scores - scores) / _scale(scores, outputs),
-        "temperature of the serving table": np.array([abs(table.temperature / temperature - 1)]),
-    }
-    return max(_within(name, difference) for name, difference in differences.items())
-
-
-def verify_rows(head: RowHead, temperature: float, *, onnx: bytes, table: Rows, seed: int) -> float:
-    """Run the ONNX file on training rows, as they are and spoiled, and compare it with the head.
-
-    Spoiled rows have missing numbers, missing and unknown categories; one has nothing at all.
-
-    Args:
-        head: The reference.
-        temperature: Of the probabilities.
-        onnx: What `RowHead.onnx` wrote.
-        table: Training rows; 512 of them at most are used, and 64 spoiled ones.
-        seed: Of what is spoiled.
-
-    Returns:
-        The largest difference seen; see `verify`.
-
-    Raises:
-        ExportMismatch: A difference above 1e-4, or a value that is not finite.
-    """
-    rng = np.random.default_rng(seed)
-    spread = np.linspace(0, len(table) - 1, min(_MOST_ROWS, len(table))).astype(np.int64)
-    probes = table.take(spread), _spoil(table.take(rng.integers(0, len(table), _RANDOM_ROWS)), rng)
     differences: dict[str, F32] = {}
-    for words, rows in zip(("", " on spoiled rows"), probes, strict=True):
-        outputs = _run(onnx, {"numbers": rows.numbers, "categories": rows.categories})
-        found = _of_file(head.scores(rows), temperature, outputs)
+    for words, probe in _probes(head, task, seed):
+        scores, outputs = head.scores_of(probe), _run(onnx, head.feed(probe))
+        found = _of_file(scores, temperature, outputs, multilabel=getattr(head, "multilabel", False))
+        if tables is not None:
+            found |= _of_tables(tables, head.files().get(MAP_NAME), probe.z, scores, temperature, outputs)
         differences |= {name + words: difference for name, difference in found.items()}
     return max(_within(name, difference) for name, difference in differences.items())
+
+
+def _probes(head: Head, task: Task, seed: int) -> Iterator[tuple[str, Task]]:
+    """Rows to compare on, and what to call them in a message."""
+    rng = np.random.default_rng(seed)
+    fixed = isinstance(head, LayeredHead | RowHead)
+    most = min(_MOST_ROWS if fixed else _PROBES, len(task.y))
+    yield "", _some(task, np.linspace(0, len(task.y) - 1, most).astype(np.int64))
+    index = rng.integers(0, len(task.y), _PROBES)
+    if isinstance(head, RowHead) and task.table is not None:
+        yield " on spoiled rows", replace(_some(task, index), table=_spoil(task.table.take(index), rng))
+    elif fixed:
+        z = rng.standard_normal((_PROBES, task.z.shape[1])) * task.z.std() + task.z.mean()
+        yield " on random embeddings", replace(_some(task, index), z=z.astype(np.float32))
+
+
+def _some(task: Task, index: I64) -> Task:
+    """Some of the rows, to be scored: with the encoding as it is."""
+    return replace(
+        task,
+        z=task.z[index],
+        y=task.y[index],
+        groups=task.groups[index],
+        table=None if task.table is None else task.table.take(index),
+        weights=None,
+        at=None if task.at is None else task.at[index],
+    )
 
 
 def _spoil(rows: Rows, rng: np.random.Generator) -> Rows:
@@ -93,15 +94,30 @@ def _spoil(rows: Rows, rng: np.random.Generator) -> Rows:
     return replace(rows, numbers=numbers, categories=categories)
 
 
-def _of_file(scores: F32, temperature: float, outputs: Mapping[str, F32]) -> dict[str, F32]:
+def _of_file(scores: F32, temperature: float, outputs: Mapping[str, F32], *, multilabel: bool) -> dict[str, F32]:
     """How far an ONNX file's outputs are from a head's scores, by what they are called in a message."""
     scale = _scale(scores, outputs)
     if "value" in outputs:
         return {"values of the ONNX file": np.abs(outputs["value"] - scores) / scale}
-    probabilities = np.exp(log_softmax(scores / np.float32(temperature)))
+    scaled = scores / np.float32(temperature)
+    # The logistic function by tanh: exp(-x) would overflow.
+    probabilities = 0.5 + 0.5 * np.tanh(scaled / 2) if multilabel else np.exp(log_softmax(scaled))
     return {
         "scores of the ONNX file": np.abs(outputs["scores"] - scores) / scale,
         "probabilities of the ONNX file": np.abs(outputs["probabilities"] - probabilities),
+    }
+
+
+def _of_tables(
+    tables: bytes, map_: bytes | None, z: F32, scores: F32, temperature: float, outputs: Mapping[str, F32]
+) -> dict[str, F32]:
+    """How far what serving computes of its head table is from a head's scores."""
+    table = read_tables(tables)
+    features = z if map_ is None else FourierMap.from_bytes(map_).apply(z)
+    seen = features @ table.weight.T + table.bias
+    return {
+        "scores of the serving table": np.abs(seen - scores) / _scale(scores, outputs),
+        "temperature of the serving table": np.array([abs(table.temperature / temperature - 1)]),
     }
 
 

@@ -24,6 +24,7 @@ from graft._errors import (
     Unauthorized,
     Unreachable,
 )
+from graft._refit import Digests, Refit
 from graft._retry import Retry
 from graft._types import (
     Adapter,
@@ -50,6 +51,7 @@ __all__ = [
     "Client",
     "Column",
     "Dataset",
+    "Digests",
     "Forbidden",
     "GraftError",
     "InputWarning",
@@ -67,6 +69,7 @@ __all__ = [
     "Ranked",
     "Ranking",
     "Readiness",
+    "Refit",
     "Retry",
     "Target",
     "Timeout",

@@ -11,8 +11,10 @@ from graft._types import Json, Wire, fields_of
 class Prediction(Wire):
     """One answer.
 
-    A classification has `label`, its `probability`, and `top`: (label, probability), best first. A regression has
-    `value`. `truncated` says that the end of a text was left out; `adapter` is the version that answered.
+    A classification has `label`, its `probability`, and `top`: (label, probability), best first. Where an input has any
+    number of labels, `labels` are those that reach their thresholds, (label, probability), best first, and `label` and
+    `probability` are None. A regression has `value`. `labels` is None in both others. `truncated` says that the end of
+    a text was left out; `adapter` is the version that answered.
     """
 
     label: str | None = None
@@ -23,12 +25,15 @@ class Prediction(Wire):
     adapter: str = ""
     calibrated: bool = False
     value: float | None = None
+    labels: tuple[tuple[str, float], ...] | None = None
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Build the value from a decoded JSON object."""
         known = fields_of(cls, data)
         known["top"] = tuple((label, probability) for label, probability in data.get("top") or ())
+        if "labels" in known:
+            known["labels"] = tuple((label, probability) for label, probability in known["labels"])
         return cls(**known)
 
 

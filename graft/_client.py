@@ -18,6 +18,7 @@ from graft._calls import Calls, Request, decode
 from graft._errors import Busy, GraftError, Timeout
 from graft._inputs import Input
 from graft._predicting import RowProgress, predict, predict_file
+from graft._refit import Refit
 from graft._resources import Adapters, Datasets, Jobs, Keys, given, new_key
 from graft._retry import Retry
 from graft._types import Dataset, Job, Readiness, Version
@@ -36,12 +37,17 @@ class FitOptions(TypedDict, total=False):
 
     method: Method
     backbone: str | None
+    tap: str | None
+    peft: str | None
+    parents: str | Sequence[str] | None
     long: str | None
     modality: str | None
     text: str | None
     label: str | None
     target: str | None
     task: str | None
+    group: str | None
+    weight: str | None
     columns: Mapping[str, str] | None
     strict: bool
     max_seconds: float | None
@@ -131,12 +137,17 @@ class Client:
         name: str,
         method: Method = "auto",
         backbone: str | None = None,
+        tap: str | None = None,
+        peft: str | None = None,
+        parents: str | Sequence[str] | None = None,
         long: str | None = None,
         modality: str | None = None,
         text: str | None = None,
         label: str | None = None,
         target: str | None = None,
         task: str | None = None,
+        group: str | None = None,
+        weight: str | None = None,
         columns: Mapping[str, str] | None = None,
         strict: bool = False,
         max_seconds: float | None = None,
@@ -153,19 +164,30 @@ class Client:
             data: Path of a file of texts or table rows (CSV, TSV, JSONL, Parquet), of vectors (.npz, Parquet), or of
                 images or sounds (.zip, .tar, Parquet); a folder of class folders, or with a ``metadata.csv``; the bytes
                 of such a file; (text, label) pairs; (path or bytes of an image or a sound, label) pairs; or a dataset
-                that is already there.
+                that is already there. A label of a pair is a string, a list of strings (any number of labels), or a
+                number.
             name: What to call the adapter; a name that exists gets a new version.
             method: ``auto``, a method's name, or its parameters: ``{"method": "logistic", "prior": "names"}``.
             backbone: Name of a hosted backbone, or ``auto``, which compares those that fit the data; the service's
                 first one of the modality where left out.
+            tap: What of the backbone is learned from: ``pooled``, its embedding (where left out), or ``blocks``, the
+                activations of any of its blocks, picked or joined by what they are worth.
+            peft: Folder, on the service's machine, of a LoRA adapter in PEFT's format that the method ``lora`` starts
+                from.
+            parents: The version to grow from (``intents:3``): the new one starts there and stays close to it, with more
+                rows, new classes, or both.
             long: What becomes of long texts and sounds: ``truncate`` (their end is left out) or ``chunk`` (all parts
                 averaged).
             modality: What the file holds: ``text``, ``image``, ``audio``, ``table`` or ``vector``; guessed where left
                 out.
             text: Column of the texts in the file, guessed where left out.
             label: Column of the labels in the file, guessed where left out.
-            target: Column of a table that is to be predicted.
-            task: ``classification`` or ``regression``; by the target's values where left out.
+            target: Column that is to be predicted: of a table, or numbers of texts, images and sounds.
+            task: ``classification``, ``multilabel`` (any number of labels an item: lists, or ``a|b``) or
+                ``regression``; by the target's values where left out.
+            group: Column that says which rows belong together (one patient, session, speaker, conversation): they are
+                never split between what is learned from and what it is measured on.
+            weight: Column of how much each row counts.
             columns: What columns of a table are where the guess is wrong: ``number``, ``boolean``, ``date``,
                 ``category`` or ``ignore``, by name.
             strict: Refuse the file for any bad row.
@@ -186,10 +208,11 @@ class Client:
             JobFailed, JobCancelled: How the fit ended instead.
             Timeout: It was not done after `timeout_s`; it goes on in the service.
         """
-        fields: dict[str, Any] = {"name": name, "backbone": backbone, "method": method}
+        fields: dict[str, Any] = {"name": name, "backbone": backbone, "method": method, "tap": tap, "peft": peft}
+        fields["parents"] = [parents] if isinstance(parents, str) else parents and list(parents)
         fields |= {"long": long, "max_seconds": max_seconds, "seed": seed, "promote": promote}
         reading: dict[str, Any] = {"modality": modality, "text": text, "label": label, "target": target}
-        reading |= {"task": task, "columns": columns, "strict": strict or None}
+        reading |= {"task": task, "group": group, "weight": weight, "columns": columns, "strict": strict or None}
         started = self._start_fit(data, given(fields), given(reading), on_upload)
         if not wait or isinstance(started, Version):
             return started
@@ -201,6 +224,28 @@ class Client:
             on_progress(job)
         done = self.jobs.wait(job.id, timeout_s=timeout_s, on_progress=on_progress)
         return self.adapters.version(f"{done.adapter}:{done.version}")
+
+    def refit(self, ref: str, *, timeout_s: float | None = None, on_progress: Progress | None = None) -> Refit:
+        """Fit a version again from what it was made of, and compare the bytes. Nothing is published.
+
+        Args:
+            ref: ``name:3``, ``name@alias``, or ``name`` (the live version).
+            timeout_s: Longest wait for the end; None waits for as long as it takes.
+            on_progress: Called with the job at each change.
+
+        Returns:
+            Whether it came out the same, with the digests of its files.
+
+        Raises:
+            ApiError: The version, its dataset or its backbone is gone, or it is not known any more what it was made of.
+            JobFailed, JobCancelled: How the fit ended instead.
+            Timeout: It was not done after `timeout_s`; it goes on in the service.
+        """
+        job = self.adapters.start_refit(ref)
+        if on_progress is not None:
+            on_progress(job)
+        done = self.jobs.wait(job.id, timeout_s=timeout_s, on_progress=on_progress)
+        return Refit.from_json(done.result or {})
 
     def predict(self, ref: str, inputs: Sequence[Input], *, top_k: int = 3, long: str | None = None) -> Predictions:
         """Predict inputs, in the order given.
@@ -306,6 +351,9 @@ class Client:
 
 
 def _form(value: object) -> str:
+    """A value as a field of a form: lists have commas between their items, other values that are no text are JSON."""
+    if isinstance(value, list):
+        return ",".join(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -1,13 +1,12 @@
 """A folder, or files with their labels -> one zip archive to upload.
 
     folder     cat/1.jpg, dog/2.jpg, metadata.csv   as they lie
-    pairs      (path or bytes, label)               000001.jpg ... and a metadata.csv with the labels
+    pairs      (path or bytes, label)               000001.jpg ... and a metadata.csv (or .jsonl) with the labels
 
 Nothing is compressed (images and sounds already are), names are in order and times are left out, so that the same files
 always give the same archive, and the service sees that it has it already.
 """
 
-import csv
 import io
 import os
 import shutil
@@ -20,9 +19,10 @@ from pathlib import Path
 from typing import IO
 
 from graft._errors import ApiError
+from graft._labels import Label, is_label, written
 from graft._media import medium_of
 
-Pairs = Sequence[tuple[Path | bytes, str]]
+Pairs = Sequence[tuple[Path | bytes, Label]]
 
 SYSTEM_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir"})
 """What systems leave in folders, in lower case, beside names that begin with a dot."""
@@ -109,7 +109,7 @@ def _check_room(packed: Packing) -> None:
 
 @contextmanager
 def zipped_pairs(pairs: Pairs) -> Iterator[tuple[str, IO[bytes]]]:
-    """Files and their labels as a named archive with a ``metadata.csv``, in a temporary file.
+    """Files and their labels as a named archive with a ``metadata.csv`` (or ``.jsonl``), in a temporary file.
 
     Raises:
         TypeError: A pair is not (path or bytes, label).
@@ -119,9 +119,8 @@ def zipped_pairs(pairs: Pairs) -> Iterator[tuple[str, IO[bytes]]]:
     if not pairs:
         raise ValueError("There are no files to upload.")
     names = [_name(number, pair) for number, pair in enumerate(pairs, start=1)]
-    table = io.StringIO(newline="")
-    csv.writer(table).writerows([("file_name", "label"), *zip(names, (label for _, label in pairs), strict=True)])
-    contents = [("metadata.csv", table.getvalue().encode()), *zip(names, (given for given, _ in pairs), strict=True)]
+    suffix, table = written("file_name", [(name, label) for name, (_, label) in zip(names, pairs, strict=True)])
+    contents = [(f"metadata{suffix}", table), *zip(names, (given for given, _ in pairs), strict=True)]
     with tempfile.TemporaryFile() as file:
         _write(file, contents)
         yield "files.zip", file
@@ -129,8 +128,11 @@ def zipped_pairs(pairs: Pairs) -> Iterator[tuple[str, IO[bytes]]]:
 
 def _name(number: int, pair: object) -> str:
     """What to call a file in the archive."""
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[1], str):
-        raise TypeError(f"Row {number} is {pair!r:.80}; every row has to be a (path or bytes, label) pair.")
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not is_label(pair[1]):
+        raise TypeError(
+            f"Row {number} is {pair!r:.80}; every row has to be a (path or bytes, label) pair, where a label is a "
+            "string, a list of them, or a number."
+        )
     given = pair[0]
     if isinstance(given, Path):
         return f"{number:06d}{given.suffix.lower()}"

@@ -62,6 +62,8 @@ class Datasets:
         label: str | None = None,
         target: str | None = None,
         task: str | None = None,
+        group: str | None = None,
+        weight: str | None = None,
         columns: Mapping[str, str] | None = None,
         strict: bool = False,
         on_upload: Sent | None = None,
@@ -76,8 +78,12 @@ class Datasets:
             modality: ``text``, ``image``, ``audio``, ``table`` or ``vector``; guessed where left out.
             text: Column of the texts, guessed where left out.
             label: Column of the labels, guessed where left out.
-            target: Column of a table that is to be predicted.
-            task: ``classification`` or ``regression``; by the target's values where left out.
+            target: Column that is to be predicted: of a table, or numbers of texts, images and sounds.
+            task: ``classification``, ``multilabel`` (any number of labels an item: lists, or ``a|b``) or
+                ``regression``; by the target's values where left out.
+            group: Column that says which rows belong together; they are never split between what is learned from and
+                what it is measured on.
+            weight: Column of how much each row counts.
             columns: Kinds of a table's columns where the guess is wrong: ``number``, ``boolean``, ``date``,
                 ``category`` or ``ignore``, by name.
             strict: Refuse the upload for any bad row, instead of leaving bad rows out.
@@ -89,7 +95,8 @@ class Datasets:
             ValueError: A folder is empty, or there is no room to pack it.
         """
         chosen: dict[str, Any] = {"name": name, "modality": modality, "text": text, "label": label, "target": target}
-        meta = given(chosen | {"task": task, "columns": columns, "strict": strict or None})
+        chosen |= {"task": task, "group": group, "weight": weight}
+        meta = given(chosen | {"columns": columns, "strict": strict or None})
         form = {"meta": json.dumps(meta)} if meta else {}
         with upload_file(data, on_upload) as file:
             request: Request = {"headers": new_key(), "files": {"file": file}, "data": form}
@@ -150,6 +157,10 @@ class Adapters:
         headers = {"If-Match": if_match} if if_match else {}
         response = self._calls.send("PUT", path, json={"version": version}, headers=headers)
         return Alias.from_json(decode(response) | {"etag": response.headers.get("etag")})
+
+    def start_refit(self, ref: str) -> Job:
+        """Start to fit a version again (see `Client.refit`, which waits). Raises as `version` does."""
+        return Job.from_json(self._calls.json("POST", f"{self._path(ref)}/refit"))
 
     def delete_version(self, ref: str) -> None:
         """Delete a version. Raises NotFound, and ValueError for a `ref` that does not name a version by number."""

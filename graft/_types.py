@@ -97,9 +97,10 @@ class Target(Wire):
 class Dataset(Wire):
     """An uploaded dataset.
 
-    `modality` is text, image, audio, table or vector, and `task` classification or regression. `classes` counts items
-    by label, `target` describes the numbers of a regression; `schema` are a table's columns, `width` is the length of
-    vectors, `media` tells formats and sizes of images and sounds. `problems` lists the rows that were left out.
+    `modality` is text, image, audio, table or vector, and `task` classification, multilabel or regression. `classes`
+    counts items by label, `target` describes the numbers of a regression; `schema` are a table's columns, `width` is
+    the length of vectors, `media` tells formats and sizes of images and sounds. `problems` lists the rows that were
+    left out.
     """
 
     id: str
@@ -135,9 +136,9 @@ class Dataset(Wire):
 class Job(Wire):
     """Work in the service's queue.
 
-    `kind` is adapt, host (a backbone) or rank; `progress` is in [0, 1]; `seconds` is the time spent in each stage so
-    far; `ref` names what was published; `backbone` is what is hosted; `result` is what was found by a rank;
-    `cancelling` says that somebody asked it to stop and it has not yet.
+    `kind` is adapt, host (a backbone), rank or refit (a version fitted again); `progress` is in [0, 1]; `seconds` is
+    the time spent in each stage so far; `ref` names what was published; `backbone` is what is hosted; `result` is what
+    was found by a rank or a refit; `cancelling` says that somebody asked it to stop and it has not yet.
     """
 
     id: str
@@ -178,6 +179,8 @@ class Metrics(Wire):
     """Cross-validated figures; None where one was not measured or has no meaning.
 
     Classification: accuracies, ECE, F1, ROC AUC and average precision (of two classes) in [0, 1], log loss in nats.
+    Any number of classes: micro-F1 (all marks together), macro-F1, the share of items all of whose classes are right
+    (`exact_match`) and the mean average precision of the classes, in [0, 1]; log loss in nats a class.
     Regression: R2 at most 1; RMSE and MAE in the unit of the target.
     """
 
@@ -189,6 +192,9 @@ class Metrics(Wire):
     balanced_accuracy: float | None = None
     roc_auc: float | None = None
     average_precision: float | None = None
+    micro_f1: float | None = None
+    exact_match: float | None = None
+    macro_average_precision: float | None = None
     r2: float | None = None
     rmse: float | None = None
     mae: float | None = None
@@ -207,9 +213,12 @@ class Metrics(Wire):
 class Version(Wire):
     """One immutable version of an adapter.
 
-    `modality` is text, image, audio, table or vector, and `task` classification or regression. `backbone` is None for
-    tables and vectors; `columns` is what a row of a table is expected to have, `width` the length of a vector, `long`
-    what becomes of long texts and sounds. `ref` (``name:number``) names it; `live` says that a bare name means it now;
+    `modality` is text, image, audio, table or vector, and `task` classification, multilabel or regression. `backbone`
+    is None for tables and vectors; `tap` is what the adapter takes (an embedding such as ``pooled``, activations such
+    as ``block4``, the backbone's ``input``, a ``vector``, a ``row``), and `parts` the pieces that it takes of an
+    embedding. `thresholds` are those of each class where an input has any number of them, `parents` the versions that
+    it grew from. `columns` is what a row of a table is expected to have, `width` the length of a vector, `long` what
+    becomes of long texts and sounds. `ref` (``name:number``) names it; `live` says that a bare name means it now;
     `promoted` that it went live when it was published, and `promotion` why it did or did not.
     """
 
@@ -220,6 +229,7 @@ class Version(Wire):
     task: str = "classification"
     backbone: Json | None = None
     tap: str = ""
+    parts: tuple[tuple[int, int], ...] = ()
     width: int | None = None
     kind: str = ""
     method: Json = field(default_factory=dict)
@@ -227,7 +237,9 @@ class Version(Wire):
     columns: tuple[Column, ...] = ()
     long: str = "truncate"
     temperature: float | None = None
+    thresholds: tuple[float, ...] = ()
     calibrated: bool = False
+    parents: tuple[str, ...] = ()
     dataset: str = ""
     job: str = ""
     seed: int | None = None
@@ -246,7 +258,8 @@ class Version(Wire):
         known.setdefault("ref", f"{data['adapter']}:{data['version']}")
         known["metrics"] = Metrics.from_json(data.get("metrics") or {})
         known["columns"] = tuple(Column.from_json(column) for column in data.get("columns") or ())
-        for name in ("classes", "aliases"):
+        known["parts"] = tuple((first, behind) for first, behind in data.get("parts") or ())
+        for name in ("classes", "aliases", "thresholds", "parents"):
             known[name] = tuple(data.get(name) or ())
         return cls(**known)
 

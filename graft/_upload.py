@@ -3,11 +3,10 @@
 a path of a file                 -> streamed from disk
 a path of a folder               -> a zip archive of its files
 bytes                            -> a file of their own kind
-(text, label) pairs              -> a CSV
-(path or bytes, label) pairs     -> a zip archive with a metadata.csv
+(text, label) pairs              -> a CSV; JSON Lines where a label is a list of labels, or a number
+(path or bytes, label) pairs     -> a zip archive with a metadata.csv, or .jsonl
 """
 
-import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from graft._folder import Pairs, zipped_folder, zipped_pairs
+from graft._labels import Label, is_label, written
 
-Rows = Iterable[tuple[str | Path | bytes, str]]
+Rows = Iterable[tuple[str | Path | bytes, Label]]
 """(text, label) pairs, or (path or bytes of an image or a sound, label) pairs."""
 
 Upload = str | Path | bytes | Rows
@@ -51,7 +51,9 @@ def _opened(data: Upload) -> AbstractContextManager[tuple[str, IO[bytes]]]:
     rows = list(data)
     if rows and isinstance(rows[0], tuple | list) and rows[0] and isinstance(rows[0][0], Path | bytes):
         return zipped_pairs(cast(Pairs, rows))
-    return _in_memory("rows.csv", _csv(rows))
+    _check_texts(rows)
+    suffix, content = written("text", cast("list[tuple[str, Label]]", rows))
+    return _in_memory(f"rows{suffix}", content)
 
 
 @contextmanager
@@ -65,18 +67,14 @@ def _in_memory(name: str, data: bytes) -> Iterator[tuple[str, IO[bytes]]]:
     yield name, io.BytesIO(data)
 
 
-def _csv(rows: Sequence[object]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(("text", "label"))
+def _check_texts(rows: Sequence[object]) -> None:
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, tuple | list) or len(row) != 2 or not all(isinstance(cell, str) for cell in row):
+        pair = isinstance(row, tuple | list) and len(row) == 2
+        if not pair or not isinstance(row[0], str) or not is_label(row[1]):  # type: ignore[index]
             raise TypeError(
-                f"Row {number} is {row!r:.80}; every row has to be a (text, label) pair of strings, or a (path or "
-                "bytes, label) pair where the paths are pathlib.Path."
+                f"Row {number} is {row!r:.80}; every row has to be a (text, label) pair, or a (path or bytes, label) "
+                "pair where the paths are pathlib.Path. A label is a string, a list of them, or a number."
             )
-        writer.writerow(row)
-    return text.getvalue().encode()
 
 
 class _Told:

@@ -53,7 +53,9 @@ class Card:
         recipe: What is done to an item before the graph and what the graph does (tokenizer, prefix, pixels, sample
             rate, pooling, normalisation, opset): `prepare` follows it, and a reader can.
         trained: Whether anything was learned from data; a backbone of fixed transforms says False.
-        extras: sha256 of further files made from the same weights, by name (another precision); not in the digest.
+        extras: sha256 of further files made from the same weights, by name (another precision, taps that were added
+            later); not in the digest.
+        parts: Of the tap ``blocks``, what stands behind one another in its embedding: name and width, in order.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Card:
     recipe: dict[str, Any]
     trained: bool = True
     extras: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,9 @@ def _build(entry: Entry, folder: Path, staging: Path, on_progress: Progress) -> 
     if isinstance(source, BuiltIn):
         return _built_in(source)(entry, staging, on_progress)
     if isinstance(source, OnnxFile | Words | Trunk):
-        return _build_from_file(entry, source, staging, on_progress)
+        return _build_from_file(entry, source, folder, staging, on_progress)
     begun = _DOWNLOADED if isinstance(source, Hub) else 0.0
-    weights = _weights(source, folder / LOCK_NAME, on_progress)
+    weights = open_weights(source, folder / LOCK_NAME, on_progress)
     return build_from_folder(
         entry, weights, staging, lambda stage, share: on_progress(stage, begun + share * (1 - begun))
     )
@@ -109,7 +109,9 @@ def _built_in(source: BuiltIn) -> Builder:
     return BUILT_IN[source.name]
 
 
-def _build_from_file(entry: Entry, source: OnnxFile | Words | Trunk, staging: Path, on_progress: Progress) -> Exported:
+def _build_from_file(
+    entry: Entry, source: OnnxFile | Words | Trunk, folder: Path, staging: Path, on_progress: Progress
+) -> Exported:
     match source:
         case Words():
             from models.word_vectors.export import export_words
@@ -120,13 +122,24 @@ def _build_from_file(entry: Entry, source: OnnxFile | Words | Trunk, staging: Pa
 
             return export_onnx_file(entry, source, staging, on_progress)
         case Trunk():
-            return export_promoted(entry, source, staging, on_progress)
+            return export_promoted(entry, source, folder, staging, on_progress)
         case _:
             assert_never(source)
 
 
-def _weights(source: Package | Folder | Hub, lock_path: Path, on_progress: Progress) -> FolderWeights:
-    """Weights brought here and checked."""
+def open_weights(source: Package | Folder | Hub, lock_path: Path, on_progress: Progress) -> FolderWeights:
+    """Bring weights here and check them. Those of the hub are found in its cache without it.
+
+    Args:
+        source: Where they are.
+        lock_path: The hub's lock file.
+        on_progress: Called with ``download`` and the share done, up to 0.4.
+
+    Raises:
+        SourceRefused: They are not there, or are no safetensors.
+        ExportFailed: A package is not installed.
+        WeightsCorrupt: Packaged weights are not the recorded ones.
+    """
     match source:
         case Package():
             return FolderWeights(weights_folder(source), sha256=source.sha256)

@@ -29,7 +29,8 @@ class Options:
         max_seconds: Longest sound that is taken at once.
         preprocess: Of images: fields of `models.images.pixels.PixelRecipe` that differ from the weights' own; of
             sounds: ``rate`` in Hz.
-        taps: Embeddings that are exported: ``pooled``, and ``block<k>`` behind block k (from 1).
+        taps: Embeddings that are exported: ``pooled``, ``block<k>`` behind block k (from 1), and ``blocks``: the mean
+            over tokens or places behind each block, and pooled, in one.
     """
 
     pooling: Pooling = ""

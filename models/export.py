@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +45,14 @@ class Exported:
         recipe: What is done to an item, for `Card.recipe`.
         max_tokens: Longest text in tokens; None where it has no meaning.
         extras: Names of those files that the digest leaves out, for `Card.extras`.
+        parts: Of the tap ``blocks``, for `Card.parts`.
     """
 
     taps: dict[str, tuple[int, ...]]
     recipe: dict[str, Any]
     max_tokens: int | None = None
     extras: tuple[str, ...] = ()
+    parts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

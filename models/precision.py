@@ -9,17 +9,17 @@ float32 is served by it. Without a GPU the comparison computes in float32 and ro
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from models.audio.spectrogram import SoundRecipe
-from models.base import Backbone, Card, Encoded, Item
+from models.base import Backbone, Card, Item
+from models.feeds import Feed, feed
 from models.half import half, rounded
 from models.session import GRAPH_NAME, HALF_GRAPH_NAME, open_session, provider_of, why_provider
 from models.weights import sha256_file
@@ -32,9 +32,6 @@ _logger = logging.getLogger(__name__)
 
 LOWEST_COSINE: Final = 0.9995
 """Between the two embeddings of one item: an angle of 1.8 degrees."""
-
-Feed = Mapping[str, npt.NDArray[Any]]
-"""One batch of a graph's inputs, by name."""
 
 
 @dataclass(frozen=True)
@@ -97,21 +94,7 @@ def feeds_of(backbone: Backbone, items: Sequence[Item]) -> list[Feed]:
     Raises:
         WrongInput: An item is not of the backbone's modality.
     """
-    return [_feed(backbone.card, encoded) for encoded in backbone.prepare(items)]
-
-
-def _feed(card: Card, encoded: Encoded) -> Feed:
-    if card.modality == "text":
-        from models.text import pad as padded_text
-
-        return padded_text([encoded])
-    if card.modality == "image":
-        from models.images.backbone import INPUT
-
-        return {INPUT: encoded.values[None]}
-    from models.audio.backbone import pad as padded_sound
-
-    return padded_sound([encoded], SoundRecipe.from_dict(card.recipe))
+    return [feed(backbone.card, [encoded]) for encoded in backbone.prepare(items)]
 
 
 def _tried(source: Path, target: Path, feeds: Sequence[Feed]) -> Agreement:

@@ -18,6 +18,7 @@ from models.base import Card
 
 _logger = logging.getLogger(__name__)
 
+POOLED: Final = "pooled"
 GRAPH_NAME: Final = "pooled.onnx"
 HALF_GRAPH_NAME: Final = "pooled.fp16.onnx"
 
@@ -58,15 +59,25 @@ def open_session(path: Path, *, threads: int, gpu_memory_bytes: int = 0) -> ort.
 
 
 def open_pooled(
-    card: Card, folder: Path, *, threads: int, gpu_memory_bytes: int = 0
+    card: Card, folder: Path, *, threads: int, gpu_memory_bytes: int = 0, tap: str = POOLED
 ) -> tuple[ort.InferenceSession, str]:
-    """Load a backbone's graph for the tap ``pooled``: in float16 on a GPU where its card has such a file.
+    """Load a backbone's graph that gives one embedding an item: in float16 on a GPU where its card has such a file.
 
-    Such a file is only there where it was compared with the float32 one (`models.precision`).
+    Such a file is only there for ``pooled``, where it was compared with the float32 one (`models.precision`).
+
+    Args:
+        card: Of the backbone.
+        folder: Where its files lie.
+        threads: CPU threads within one operation.
+        gpu_memory_bytes: See `open_session`.
+        tap: ``pooled`` or ``blocks``.
 
     Returns:
         The session, and what runs it: ``cpu``, ``cuda`` or ``cuda float16``.
     """
+    if tap != POOLED:
+        session = open_session(folder / f"{tap}.onnx", threads=threads, gpu_memory_bytes=gpu_memory_bytes)
+        return session, provider_of(session)
     if HALF_GRAPH_NAME in card.extras and providers() != [_CPU]:
         session = open_session(folder / HALF_GRAPH_NAME, threads=threads, gpu_memory_bytes=gpu_memory_bytes)
         if provider_of(session) == "cuda":

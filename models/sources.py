@@ -102,14 +102,23 @@ class Trunk:
 
     Attributes:
         adapter: ``name:number``.
-        path: Of its head's ONNX file.
-        parent: Digest of the backbone that it was fitted on.
+        path: Of the hidden layer's ONNX file.
+        parent: Digest of the backbone that it was fitted on; empty where there is none.
+        tap: What of the backbone it takes: ``pooled`` or ``blocks``.
+        parts: First column and the one behind the last, of each piece of that embedding that it takes, one after the
+            other; all of it where there are none.
     """
 
     kind: ClassVar[str] = "adapter"
     adapter: str
     path: str
     parent: str
+    tap: str = "pooled"
+    parts: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        # JSON knows lists only.
+        object.__setattr__(self, "parts", tuple((first, behind) for first, behind in self.parts))
 
 
 Source = BuiltIn | Package | Hub | Folder | OnnxFile | Words | Trunk

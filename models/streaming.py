@@ -18,9 +18,9 @@ import numpy.typing as npt
 from models.base import AS_LONG, Backbone, Encoded, Item
 from models.batching import PREPARED_AT_ONCE, ignore_progress, never_stops, plan
 from models.errors import BackboneUnknown
-from models.hosted import check_files, open_backbone
+from models.feeds import feed
+from models.hosted import BLOCK, check_files, open_backbone
 from models.session import open_session
-from models.text import pad
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -51,27 +51,16 @@ class Tap:
 
     def run(self, batch: Sequence[Encoded]) -> list[F32]:
         """Activations of each item, in the order given, without those of padding."""
-        ragged, modality = AS_LONG in self.shape, self._backbone.card.modality
-        if modality == "text":
-            states = self._states({**pad(batch)})
-            return [own[: item.size] for own, item in zip(states, batch, strict=True)] if ragged else list(states)
-        if modality == "image":
-            return list(self._states({"pixels": np.stack([item.values for item in batch])}))
-        if ragged:  # how many states a padded sound has of its own, only the graph knows
-            return [self._states({"samples": item.values[None]})[0] for item in batch]
-        return list(self._states({"samples": self._padded(batch)}))
+        if AS_LONG not in self.shape:
+            return list(self._states(batch))
+        if (
+            self._backbone.card.modality != "text"
+        ):  # how many states a padded sound has of its own, only the graph knows
+            return [self._states([item])[0] for item in batch]
+        return [own[: item.size] for own, item in zip(self._states(batch), batch, strict=True)]
 
-    def _padded(self, batch: Sequence[Encoded]) -> F32:
-        """Sounds of the length that the graph takes, or of the longest."""
-        taken = self._session.get_inputs()[0].shape[1]
-        length = taken if isinstance(taken, int) else max(item.size for item in batch)
-        samples = np.full((len(batch), length), self._backbone.card.recipe.get("padding", 0.0), dtype=np.float32)
-        for row, item in zip(samples, batch, strict=True):
-            row[: item.size] = item.values
-        return samples
-
-    def _states(self, inputs: dict[str, Any]) -> F32:
-        states: F32 = self._session.run([OUTPUT], inputs)[0]
+    def _states(self, batch: Sequence[Encoded]) -> F32:
+        states: F32 = self._session.run([OUTPUT], feed(self._backbone.card, batch))[0]
         return states
 
 
@@ -89,7 +78,7 @@ def open_tap(folder: Path, digest: str, tap: str, *, threads: int) -> Tap:
         WeightsCorrupt: A file is not the one that was recorded.
     """
     backbone = open_backbone(folder, digest, threads=threads)
-    taps = [name for name in backbone.card.taps if name != "pooled"]
+    taps = [name for name in backbone.card.taps if BLOCK.fullmatch(name)]
     if tap not in taps:
         raise BackboneUnknown(
             f"{backbone.card.id} is hosted without the tap {tap!r}; it has {', '.join(taps) or 'none but pooled'}. "
@@ -105,12 +94,13 @@ class Activations:
     """Activations of n items, read from disk where they are looked at.
 
     Attributes:
-        rows: (r, ...) float32, memory-mapped: an item's activations in one row, or its tokens in neighbouring rows.
+        rows: (r, ...) float32, memory-mapped: an item's activations in one row, or its tokens in neighbouring rows. Of
+            what is before all blocks the type of the graph's input.
         starts, stops: (n,) int64: item i has the rows from starts[i] to stops[i].
         ragged: Whether the items differ in length.
     """
 
-    rows: F32
+    rows: npt.NDArray[Any]
     starts: I64
     stops: I64
     ragged: bool
@@ -119,9 +109,9 @@ class Activations:
         """Items."""
         return len(self.starts)
 
-    def item(self, index: int) -> F32:
+    def item(self, index: int) -> npt.NDArray[Any]:
         """Activations of one item: of the tap's shape, its first side as long as the item where that is ragged."""
-        rows: F32 = self.rows[self.starts[index] : self.stops[index]]
+        rows: npt.NDArray[Any] = self.rows[self.starts[index] : self.stops[index]]
         return rows if self.ragged else rows[0]
 
 
@@ -149,29 +139,82 @@ def stream(
     Cost: that of embedding, and memory for one batch.
     """
     check()
-    backbone, ragged = tap.backbone, AS_LONG in tap.shape
-    starts, stops = np.zeros(len(items), dtype=np.int64), np.zeros(len(items), dtype=np.int64)
-    at_once, done, end = PREPARED_AT_ONCE[backbone.card.modality], 0, 0
-    row_shape = tap.shape[1:] if ragged else tap.shape
+    backbone = tap.backbone
+    at_once, done = PREPARED_AT_ONCE[backbone.card.modality], 0
     with tempfile.TemporaryFile(dir=folder) as file:
+        kept = _Rows(file, len(items), tap.shape, np.dtype(np.float32))
         for first in range(0, len(items), at_once):
             prepared = backbone.prepare(items[first : first + at_once])
             sizes = [item.size for item in prepared]
             for batch in plan(sizes, backbone.limits.size, backbone.limits.items):
                 check()
                 for place, states in zip(batch, tap.run([prepared[i] for i in batch]), strict=True):
-                    file.write(np.ascontiguousarray(states, dtype=np.float32).data)
-                    starts[first + place] = end
-                    end += len(states) if ragged else 1
-                    stops[first + place] = end
+                    kept.put(first + place, states)
                 done += len(batch)
                 on_progress(done / len(items))
-        return Activations(_mapped(file, (end, *row_shape)), starts, stops, ragged)
+        return kept.read()
 
 
-def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> F32:
-    """The whole file as an array; what has no bytes cannot be mapped."""
-    if 0 in shape:
-        return np.empty(shape, dtype=np.float32)
-    file.flush()
-    return np.memmap(file, dtype=np.float32, mode="r", shape=shape)
+def keep(
+    backbone: Backbone,
+    items: Sequence[Item],
+    folder: Path,
+    *,
+    on_progress: Callable[[float], None] = ignore_progress,
+    check: Callable[[], None] = never_stops,
+) -> Activations:
+    """Prepare items, as `stream` does, and keep them as they are before any block: tokens, pixels or samples.
+
+    See `stream` for the arguments and for the errors.
+    """
+    check()
+    at_once = PREPARED_AT_ONCE[backbone.card.modality]
+    kept: _Rows | None = None
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for first in range(0, len(items), at_once):
+            prepared = backbone.prepare(items[first : first + at_once])
+            for place, item in enumerate(prepared, first):
+                check()
+                if kept is None:
+                    shape = item.values.shape if backbone.card.modality == "image" else (AS_LONG,)
+                    kept = _Rows(file, len(items), shape, item.values.dtype)
+                kept.put(place, item.values)
+            on_progress((first + len(prepared)) / len(items))
+        return (kept or _Rows(file, 0, (AS_LONG,), np.dtype(np.float32))).read()
+
+
+class _Rows:
+    """Items' arrays, appended to a file.
+
+    Args:
+        file: Empty.
+        n: Items.
+        shape: Of one item's; `AS_LONG` first where they differ in length.
+        dtype: Of all.
+    """
+
+    def __init__(self, file: IO[bytes], n: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._file = file
+        self._dtype = dtype
+        self._ragged = AS_LONG in shape
+        self._shape = shape[1:] if self._ragged else shape
+        self._starts, self._stops = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+        self._end = 0
+
+    def put(self, place: int, states: npt.NDArray[Any]) -> None:
+        """Append one item's."""
+        self._file.write(np.ascontiguousarray(states, dtype=self._dtype).data)
+        self._starts[place] = self._end
+        self._end += len(states) if self._ragged else 1
+        self._stops[place] = self._end
+
+    def read(self) -> Activations:
+        """All of them, mapped; what has no bytes cannot be mapped."""
+        shape = (self._end, *self._shape)
+        self._file.flush()
+        rows = (
+            np.empty(shape, self._dtype)
+            if 0 in shape
+            else np.memmap(self._file, dtype=self._dtype, mode="r", shape=shape)
+        )
+        return Activations(rows, self._starts, self._stops, self._ragged)

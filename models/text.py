@@ -14,7 +14,8 @@ from tokenizers import Encoding, Tokenizer
 
 from models.base import BatchLimits, Card, Embedding, Encoded, Item
 from models.errors import WeightsCorrupt, WrongInput
-from models.session import open_pooled
+from models.feeds import IDS, MASK, feed
+from models.session import POOLED, open_pooled
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -24,7 +25,7 @@ TOKENIZER_NAME = "tokenizer.json"
 LIMITS = BatchLimits(size=384, items=32)
 """On a CPU. MiniLM: 256 to 512 padded tokens are within 3 %; 64 and 1,024 lose 10 %, long texts or short."""
 
-INPUTS = ("input_ids", "attention_mask")
+INPUTS = (IDS, MASK)
 OUTPUT = "sentence_embedding"
 
 
@@ -41,7 +42,9 @@ class TextBackbone:
         self._provider = provider
 
     @classmethod
-    def open(cls, card: Card, folder: Path, *, threads: int, gpu_memory_bytes: int = 0) -> "TextBackbone":
+    def open(
+        cls, card: Card, folder: Path, *, threads: int, gpu_memory_bytes: int = 0, tap: str = POOLED
+    ) -> "TextBackbone":
         """Load tokenizer and graph from a hosted folder whose files were already checked.
 
         Args:
@@ -49,6 +52,7 @@ class TextBackbone:
             folder: Where its files lie.
             threads: CPU threads within one operation.
             gpu_memory_bytes: See `models.session.open_session`.
+            tap: ``pooled`` or ``blocks``; the card's shape for ``pooled`` is that of the embedding.
 
         Raises:
             WeightsCorrupt: The tokenizer cuts at another length than the card says, or pads.
@@ -60,7 +64,7 @@ class TextBackbone:
                 f"The tokenizer of {card.id} cuts at {cut} tokens (padding: {tokenizer.padding}), but its card says "
                 f"{card.max_tokens} and no padding. Delete the folder and host the backbone again."
             )
-        session, provider = open_pooled(card, folder, threads=threads, gpu_memory_bytes=gpu_memory_bytes)
+        session, provider = open_pooled(card, folder, threads=threads, gpu_memory_bytes=gpu_memory_bytes, tap=tap)
         return cls(card, tokenizer, session, provider)
 
     @property
@@ -105,21 +109,8 @@ class TextBackbone:
         """
         if not batch:
             return np.empty((0, *self._card.taps["pooled"]), dtype=np.float32)
-        embedding: Embedding = self._session.run([OUTPUT], pad(batch))[0]
+        embedding: Embedding = self._session.run([OUTPUT], feed(self._card, batch))[0]
         return embedding
-
-
-def pad(batch: Sequence[Encoded]) -> dict[str, npt.NDArray[np.int64]]:
-    """Inputs of the graph for one batch: (n, t) ids, zero after an item's end, and the mask that hides the zeros.
-
-    The mask alone says what is padding: a graph whose network wants another id there (SigLIP) puts it in itself.
-    """
-    sizes = np.array([item.size for item in batch], dtype=np.int64)
-    mask = (np.arange(sizes.max()) < sizes[:, None]).astype(np.int64)
-    ids = np.zeros_like(mask)
-    for row, item in zip(ids, batch, strict=True):
-        row[: item.size] = item.values
-    return dict(zip(INPUTS, (ids, mask), strict=True))
 
 
 def _ids(encoding: Encoding, empty: int) -> npt.NDArray[np.int64]:

@@ -55,7 +55,7 @@ class Tuning(Protocol):
         Returns:
             In evaluation mode, on the CPU; takes what `batch` gives by position, returns (n, d) float32: the embedding
             as the hosted graph computes it (pooled, and of unit length where that is). Its blocks are named
-            ``blocks.<i>``, counted from the first one of the network.
+            ``blocks.<i>``, counted from the first one of the network, 0; ``blocks`` maps str(i) to them.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import io
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, assert_never, cast
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from models.base import Backbone, Card, Item, Modality
 from models.errors import ExportMismatch
+from models.session import POOLED
 
 
 @dataclass(frozen=True)
@@ -30,31 +31,44 @@ class Limits:
 NO_LIMITS: Final = Limits()
 
 
-def open_card(card: Card, home: Path, *, threads: int, limits: Limits = NO_LIMITS) -> Backbone:
+def open_card(card: Card, home: Path, *, threads: int, limits: Limits = NO_LIMITS, tap: str = POOLED) -> Backbone:
     """Load the files of a hosted folder, already checked, by what its items are.
+
+    Args:
+        card: Of the backbone.
+        home: Its folder.
+        threads: CPU threads within one operation.
+        limits: What it may take of the machine.
+        tap: Which of its embeddings it gives: ``pooled`` or ``blocks``. The opened backbone's card then has that one's
+            shape for ``pooled``, so that whoever works with embeddings need not know.
 
     Raises:
         WeightsCorrupt: The files do not go together.
     """
     modality = cast("Modality", card.modality)
+    card = replace(card, taps={**card.taps, POOLED: card.taps[tap]})
     memory = limits.gpu_memory_bytes
     match modality:
         case "text":
             from models.text import TextBackbone
 
-            return TextBackbone.open(card, home, threads=threads, gpu_memory_bytes=memory)
+            return TextBackbone.open(card, home, threads=threads, gpu_memory_bytes=memory, tap=tap)
         case "image":
             from models.images.backbone import ImageBackbone
             from models.images.pixels import ImageLimits
 
             pixels = ImageLimits() if limits.image_pixels is None else ImageLimits(limits.image_pixels)
-            return ImageBackbone.open(card, home, threads=threads, gpu_memory_bytes=memory, image_limits=pixels)
+            return ImageBackbone.open(
+                card, home, threads=threads, gpu_memory_bytes=memory, tap=tap, image_limits=pixels
+            )
         case "audio":
             from models.audio.backbone import AudioBackbone
             from models.audio.sounds import SoundLimits
 
             length = SoundLimits() if limits.sound_s is None else SoundLimits(limits.sound_s)
-            return AudioBackbone.open(card, home, threads=threads, gpu_memory_bytes=memory, sound_limits=length)
+            return AudioBackbone.open(
+                card, home, threads=threads, gpu_memory_bytes=memory, tap=tap, sound_limits=length
+            )
         case _:
             assert_never(modality)
 

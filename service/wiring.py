@@ -101,7 +101,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         keyring.notice(event)
         hosted.notice(event)
 
-    directory = Directory(engine, blobs, heads, graphs, on_event=notice)
+    directory = Directory(engine, blobs, heads, graphs, on_event=notice, prepare=hosted.open_for)
     directory.start()
     keyring.refresh()  # what changed before the directory began to follow
     submitter = queue.Submitter(settings.queue_url)

@@ -5,15 +5,22 @@ from typing import Any
 import numpy as np
 
 from adapters.base import F64, Task
-from adapters.evaluate.metrics import r2, r2_interval
-from adapters.select import Choice, Comparison, cross_pick
+from adapters.comparison import Choice, Comparison
+from adapters.evaluate.crossed import Crossed
+from adapters.evaluate.metrics import r2, r2_interval, weights_of
 
 _LOST_DIGITS = 1e-2
 """Share of the targets' deviation that the rounding of a float32 may take before it is said."""
 
 
-def measure(task: Task, comparison: Comparison) -> dict[str, Any]:
+def measure(task: Task, given: F64, comparison: Comparison, crossed: Crossed | None) -> dict[str, Any]:
     """A report's fields for numbers; values of held-out rows are by the candidate that the other folds chose.
+
+    Args:
+        task: The rows that were compared on.
+        given: (n,) targets of all rows given.
+        comparison: Of the candidates that were chosen among, on the rows that are judged.
+        crossed: Their values; None where nothing was held out.
 
     Returns:
         ``target`` with ``mean``, ``deviation``, ``low`` and ``high`` of the rows given; ``rmse`` root of the mean
@@ -21,39 +28,36 @@ def measure(task: Task, comparison: Comparison) -> dict[str, Any]:
         evaluated targets that is explained (1 at best; below 0 worse than their mean; null where they are all equal),
         ``r2_interval`` its 95% interval, by 1,000 bootstrap samples of different items;
         ``baselines`` ``mean`` and ``median`` of the training folds, each with the same three figures.
+        Rows weigh what their weight says in ``rmse``, ``mae`` and ``r2``.
     """
-    y = task.targets
     result: dict[str, Any] = {
-        "target": {"mean": float(y.mean()), "deviation": float(y.std()), "low": float(y.min()), "high": float(y.max())}
+        "target": {
+            "mean": float(given.mean()),
+            "deviation": float(given.std()),
+            "low": float(given.min()),
+            "high": float(given.max()),
+        }
     }
-    if not comparison.possible:
+    if crossed is None:
         nothing = {"r2": None, "r2_interval": None, "rmse": None, "mae": None}
         return result | nothing | {"baselines": {"mean": None, "median": None}}
-    rows = comparison.held_out
-    predicted = cross_fit(comparison, y)[rows]
-    interval = r2_interval(y[rows], predicted, task.groups[rows], task.seed)
+    y, predicted = task.targets[crossed.rows], crossed.scores[:, 0].astype(np.float64)
+    interval = r2_interval(y, predicted, task.groups[crossed.rows], task.seed, crossed.weights)
     return (
         result
-        | _figures(y[rows], predicted)
+        | _figures(y, predicted, crossed.weights)
         | {"r2_interval": None if interval is None else list(interval), "baselines": _baselines(task, comparison)}
     )
 
 
 def candidate(task: Task, comparison: Comparison, index: int, choice: Choice | None) -> dict[str, Any]:
-    """``mse`` mean squared error on all held-out rows, and ``r2``."""
+    """``mse`` mean squared error on its held-out rows, and ``r2``."""
     if choice is None:
         return {"mse": None, "r2": None}
-    rows = comparison.held_out
+    rows = comparison.seen(index)
     predicted = comparison.scores[index][rows, 0].astype(np.float64)
-    return {"mse": float(choice.loss[index]), "r2": r2(task.targets[rows], predicted)}
-
-
-def cross_fit(comparison: Comparison, y: F64) -> F64:
-    """(n,) value of every held-out row by what the other folds chose; zero for rows that were never held out."""
-    predicted = np.zeros(len(y))
-    for choice, inside in cross_pick(comparison, y):
-        predicted[inside] = comparison.scores[choice.index][inside, 0]
-    return predicted
+    weights = None if comparison.weights is None else comparison.weights[rows]
+    return {"mse": float(choice.loss[index]), "r2": r2(task.targets[rows], predicted, weights)}
 
 
 def notes(result: dict[str, Any]) -> list[str]:
@@ -61,21 +65,33 @@ def notes(result: dict[str, Any]) -> list[str]:
     return _impossible(result) + _too_far(result["target"]) + _beaten(result)
 
 
-def _figures(y: F64, predicted: F64) -> dict[str, float | None]:
-    error = predicted - y
-    return {"r2": r2(y, predicted), "rmse": float(np.sqrt((error**2).mean())), "mae": float(np.abs(error).mean())}
+def _figures(y: F64, predicted: F64, weights: F64 | None) -> dict[str, float | None]:
+    w, error = weights_of(len(y), weights), predicted - y
+    rmse, mae = float(np.sqrt(w @ error**2 / w.sum())), float(w @ np.abs(error) / w.sum())
+    return {"r2": r2(y, predicted, weights), "rmse": rmse, "mae": mae}
 
 
 def _baselines(task: Task, comparison: Comparison) -> dict[str, Any]:
-    mean, median = np.zeros(len(task.y)), np.zeros(len(task.y))
+    mean, median = mean_values(task, comparison), np.zeros(len(task.y))
     for fold in range(int(comparison.folds.max()) + 1):
         inside = comparison.folds == fold
-        mean[inside], median[inside] = task.targets[~inside].mean(), np.median(task.targets[~inside])
+        median[inside] = np.median(task.targets[~inside])
     rows = comparison.held_out
+    weights = None if comparison.weights is None else comparison.weights[rows]
     return {
-        "mean": _figures(task.targets[rows], mean[rows]),
-        "median": _figures(task.targets[rows], median[rows]),
+        "mean": _figures(task.targets[rows], mean[rows], weights),
+        "median": _figures(task.targets[rows], median[rows], weights),
     }
+
+
+def mean_values(task: Task, comparison: Comparison) -> F64:
+    """(n,) mean of the targets outside each fold for the rows inside it; zero for rows that were never held out."""
+    mean = np.zeros(len(task.y))
+    for fold in range(int(comparison.folds.max()) + 1):
+        inside = comparison.folds == fold
+        weights = None if task.weights is None else task.weights[~inside]
+        mean[inside] = np.average(task.targets[~inside], weights=weights)
+    return mean
 
 
 def _impossible(result: dict[str, Any]) -> list[str]:

@@ -1,17 +1,36 @@
 """Whatever does best here."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
 
 from adapters.base import Head, Method, Need, Task, TaskKind
+from adapters.errors import ParameterInvalid
 from adapters.select import proposals, settle
+from models.errors import InputError
+
+_FEW = 5
+"""Examples of a class below which heads that bend have nothing to bend to."""
+
+_BENDING = 4
+"""Complexity from which on a method is more than a plane between classes."""
+
+_NETWORK = 5
+"""Complexity of a network. It takes thirty times as long as all simpler heads together, and on embeddings, which a
+network has made already, it was never the best of them; rows of a table are another matter."""
+
+_COUNTED = 3
+"""Examples from which on a class counts as the smallest: rarer ones are taken along and decide nothing."""
 
 
 class Auto(Method):
-    """Every method's proposals compared on identical folds; the simplest within one standard error of the best is kept.
+    """Every method's proposals compared on identical folds; the simplest that is about as good as the best is kept.
 
-    The loss is the held-out log loss after temperature scaling, or for regression the held-out squared error. Only
-    methods that can do the task are tried. Where no row can be held out, the last proposal that knows the class names
-    is taken (its prior holds it), or the simplest proposal where there are no names.
+    The loss is the held-out log loss after temperature scaling, or for regression the held-out squared error; about as
+    good is half a standard error. Only methods that can do the task are tried; kernels, networks and who trains the
+    backbone only from five examples of the smallest class on. Where no row can be held out, the last proposal that
+    knows the parent or the class names is taken (its prior holds them), or the simplest one. What was chosen must be
+    likelier than not to beat what needs less, or that is taken instead.
 
     Shapes: z (n, d) float32 → scores (n, k) float32, of the method that was chosen. Regression: (n, 1), the values in
         units of the target.
@@ -28,18 +47,78 @@ class Auto(Method):
     complexity: ClassVar[int] = 100
 
     method: Literal["auto"] = "auto"
+    candidates: list[dict[str, Any]] | None = Field(None, max_length=1000)
+    """Methods to compare, as objects. None: what every method proposes for the task."""
+    tuning_folds: int | None = Field(None, ge=1, le=5)
+    """Folds on which methods that train the backbone are compared. None: as many as hold 500 rows."""
+
+    @field_validator("candidates")
+    @classmethod
+    def _known(cls, value: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        for given in value or ():
+            if _method_of(given).method == "auto":
+                raise ParameterInvalid("'auto' cannot be one of its own candidates. Name the methods to compare.")
+        return value
+
+    def admit(self, task: Task) -> None:
+        """See `Method.admit`; classes that only the parent knows are no hindrance where a candidate grows from it."""
+        if task.parent is None or task.regression or not task.absent.any():
+            super().admit(task)
+        else:
+            self._able(task)
 
     def variants(self, task: Task) -> tuple[Method, ...]:
-        """Those of all proposals, simplest first."""
-        return tuple(variant for proposal in proposals(task) for variant in proposal.variants(task))
+        """Those of all candidates, simplest first."""
+        return tuple(variant for candidate in self._able(task) for variant in candidate.variants(task))
 
     def fallback(self, task: Task) -> Method:
         """See the class."""
-        tried = proposals(task)
-        informed = [method for method in tried if Need.NAMES in method.requirements()]
-        return (informed[-1] if informed else tried[0]).fallback(task)
+        able = self._able(task) or proposals(task)
+        known = {Need.NAMES, Need.PARENT}
+        informed = [method for method in able if known & method.requirements() and not _tunes(method)]
+        return (informed[-1] if informed else able[0]).fallback(task)
 
     def fit(self, task: Task) -> Head:
         """See `Method.fit`."""
         self.admit(task)
         return settle(self, task).fit(task)
+
+    def _able(self, task: Task) -> tuple[Method, ...]:
+        """Candidates that can learn from the task; where there is none, what the first one has against it is raised."""
+        if self.candidates is not None:
+            return tuple(_method_of(given) for given in self.candidates)
+        able, refused = [], []
+        for method in proposals(task):
+            try:
+                method.admit(task)
+            except InputError as error:
+                refused.append(error)
+            else:
+                able.append(method)
+        if refused and not able:
+            raise refused[0]
+        return tuple(method for method in able if _worth_trying(method, task))
+
+
+def _worth_trying(method: Method, task: Task) -> bool:
+    if not task.regression and method.complexity >= _BENDING and smallest_class(task) < _FEW:
+        return False
+    return method.complexity != _NETWORK or task.table is not None
+
+
+def smallest_class(task: Task) -> int:
+    """Examples of the smallest class that counts: one with fewer than three never decides for the others."""
+    counts = task.counts
+    counted = counts[counts >= _COUNTED]
+    return int(counted.min()) if counted.size else int(counts.max())
+
+
+def _method_of(given: dict[str, Any]) -> Method:
+    # The registry imports this module.
+    from adapters.methods import parse_method
+
+    return parse_method(given)
+
+
+def _tunes(method: Method) -> bool:
+    return Need.TUNING in method.requirements()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from graft._version import __version__
-from graft.cli import adapters, backbones, datasets, doctor, fit, jobs, keys, predict, serve
+from graft.cli import adapters, backbones, datasets, doctor, fit, jobs, keys, predict, refit, serve
 from graft.cli.options import EPILOG
 
 __all__ = ["app"]
@@ -38,6 +38,7 @@ def main(
 app.command("serve", epilog=EPILOG)(serve.serve)
 app.command("worker", epilog=EPILOG)(serve.worker)
 app.command("fit", epilog=EPILOG)(fit.fit)
+app.command("refit", epilog=EPILOG)(refit.refit)
 app.command("predict", epilog=EPILOG)(predict.predict)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(datasets.app, name="datasets")

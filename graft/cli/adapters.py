@@ -106,7 +106,8 @@ def delete(
 
 def summary(version: Version) -> dict[str, object]:
     """What to know of a version, for a person."""
-    learned = _regression(version) if version.task == "regression" else _classification(version)
+    figures = {"regression": _regression, "multilabel": _several}.get(version.task, _classification)
+    learned = figures(version)
     return {
         "adapter": version.ref,
         "takes": _takes(version),
@@ -148,6 +149,18 @@ def _regression(version: Version) -> dict[str, object]:
     return {"R²": version.metrics.r2, "RMSE": version.metrics.rmse, "MAE": version.metrics.mae}
 
 
+def _several(version: Version) -> dict[str, object]:
+    metrics = version.metrics
+    return {
+        "micro-F1": metrics.micro_f1,
+        "macro-F1": metrics.macro_f1,
+        "all labels right": None if metrics.exact_match is None else f"{metrics.exact_match:.1%}",
+        "mean average precision": metrics.macro_average_precision,
+        "log loss": metrics.log_loss,
+        "ECE": metrics.ece,
+    }
+
+
 def _parts(version: Version) -> list[Table | str]:
     """What a version takes and gives, where there is more to say than a line."""
     parts: list[Table | str] = []
@@ -180,6 +193,7 @@ def _versions(versions: Sequence[Version]) -> Table:
     figures = {
         "accuracy": [v.metrics.accuracy for v in versions],
         "log loss": [v.metrics.log_loss for v in versions],
+        "micro-F1": [v.metrics.micro_f1 for v in versions],
         "R²": [v.metrics.r2 for v in versions],
         "RMSE": [v.metrics.rmse for v in versions],
     }

@@ -20,6 +20,7 @@ from graft.cli.options import (
     INTERRUPTED,
     AsJson,
     Columns,
+    Group,
     Label,
     Long,
     Modality,
@@ -28,6 +29,7 @@ from graft.cli.options import (
     Task,
     Text,
     Url,
+    Weight,
     kinds_of,
 )
 from graft.cli.screen import Screen, facts
@@ -66,12 +68,30 @@ def fit(
             help="Name of a hosted backbone, or auto to compare them (default: the first pretrained one that fits).",
         ),
     ] = None,
+    tap: Annotated[
+        str | None,
+        typer.Option("--tap", help="What of the backbone to learn from: pooled (default), or blocks (any of them)."),
+    ] = None,
+    peft: Annotated[
+        str | None,
+        typer.Option(
+            "--peft", help="Folder on the service's machine of a LoRA adapter that --method lora starts from."
+        ),
+    ] = None,
+    parents: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parent", help="The version to grow from, name:3, with more rows or new classes; may be repeated."
+        ),
+    ] = None,
     long: Long = None,
     modality: Modality = None,
     text: Text = None,
     label: Label = None,
     target: Target = None,
     task: Task = None,
+    group: Group = None,
+    weight: Weight = None,
     columns: Columns = None,
     strict: Strict = False,
     max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0, help="Limit on fitting.")] = None,
@@ -99,12 +119,17 @@ def fit(
                 name=name,
                 method=chosen,
                 backbone=backbone,
+                tap=tap,
+                peft=peft,
+                parents=parents,
                 long=long,
                 modality=modality,
                 text=text,
                 label=label,
                 target=target,
                 task=task,
+                group=group,
+                weight=weight,
                 columns=kinds,
                 strict=strict,
                 max_seconds=max_seconds,

@@ -12,7 +12,7 @@ from graft.cli.session import session
 app = typer.Typer(help="Work in the service's queue.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The job's id, job_...")]
-KINDS = {"adapt": "adapter", "host": "backbone", "rank": "dataset"}
+KINDS = {"adapt": "adapter", "host": "backbone", "rank": "dataset", "refit": "adapter"}
 """What a job is about, by its kind."""
 
 State = Annotated[
@@ -81,7 +81,9 @@ def interrupted(screen: Screen, job: str) -> None:
 
 def _about(job: Job) -> str:
     """What it makes: a version, an adapter to be, a backbone; or what it looks at."""
-    if job.kind != "adapt":
+    if job.kind == "refit" and not job.adapter:
+        return str((job.result or {}).get("adapter", ""))
+    if job.kind in {"host", "rank"}:
         return job.backbone or job.dataset
     return f"{job.adapter}:{job.version}" if job.version is not None else job.adapter
 

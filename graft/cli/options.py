@@ -27,10 +27,23 @@ Label = Annotated[str | None, typer.Option("--label", help="Column of the labels
 Modality = Annotated[
     str | None, typer.Option("--modality", help="text, image, audio, table or vector: what the file holds; guessed.")
 ]
-Target = Annotated[str | None, typer.Option("--target", help="Column of a table that is to be predicted.")]
-Task = Annotated[
-    str | None, typer.Option("--task", help="classification or regression (default: by the target's values).")
+Target = Annotated[
+    str | None,
+    typer.Option("--target", help="Column to predict: of a table, or numbers of texts, images and sounds."),
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="classification, multilabel (any number of labels: lists, or a|b) or regression (default: by the target's "
+        "values).",
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", help="Column of what rows belong to (a patient, a session); never split across folds."),
+]
+Weight = Annotated[str | None, typer.Option("--weight", help="Column of how much each row counts.")]
 Columns = Annotated[
     list[str] | None,
     typer.Option(

@@ -15,6 +15,7 @@ import typer
 from graft._answers import Predictions
 from graft._client import Client
 from graft.cli.options import AsJson, Long, Ref, Text, Url
+from graft.cli.predict_answers import cells_of
 from graft.cli.predict_lines import Answers, predict_lines
 from graft.cli.predict_media import existing_file, media_in, predict_media
 from graft.cli.rows import FORMATS, OTHER_NAMES, RowsUnusable, format_of
@@ -69,11 +70,11 @@ def predict(
 ) -> None:
     """Predict texts, images, sounds or table rows given here, or the rows of a file.
 
-    A file of rows comes back in its own format, with columns added: label and probability, or value; truncated for
-    texts; adapter; and warnings of the row. A name that the file has gets predicted_ in front. In CSV and TSV a cell
-    that a spreadsheet would run as a formula gets a leading '. NumPy files are answered as JSON lines, and lines of
-    text as CSV, or as the name of the file to write says. Images and sounds are answered as a table, or with --out as
-    rows (.csv .tsv .jsonl) with their names.
+    A file of rows comes back in its own format, with columns added: label and probability, or labels where a row has
+    any number of them, or value; truncated for texts; adapter; and warnings of the row. A name that the file has gets
+    predicted_ in front. In CSV and TSV a cell that a spreadsheet would run as a formula gets a leading '. NumPy files
+    are answered as JSON lines, and lines of text as CSV, or as the name of the file to write says. Images and sounds
+    are answered as a table, or with --out as rows (.csv .tsv .jsonl) with their names.
     """
     screen = Screen(as_json)
     with session(url, screen) as client:
@@ -92,7 +93,9 @@ def predict(
         if out is not None:
             _check_out(out, path)
         if read_as == "txt":
-            predict_lines(screen, Answers(client, ref, top_k or 1, long), path, write_as, out)
+            predict_lines(
+                screen, Answers(client, ref, top_k or 1, long, texts=write_as != "jsonl"), path, write_as, out
+            )
         else:
             options = {"text": text, "top_k": top_k or 1, "long": long}
             with _on_disk(path) as source:
@@ -126,14 +129,8 @@ def _given(word: str) -> str | dict[str, Any]:
 def _show(screen: Screen, answers: Predictions, inputs: Sequence[str]) -> None:
     for warning in answers.warnings:
         screen.note(f"Note: {warning.detail}")
-    if answers and answers[0].value is not None:
-        view = table(("input", "value"), zip(inputs, (p.value for p in answers), strict=True))
-    else:
-        cells = [
-            (given, p.label, p.probability, ", ".join(f"{label} {share:.3f}" for label, share in p.top[1:]))
-            for given, p in zip(inputs, answers, strict=True)
-        ]
-        view = table(("input", "label", "probability", "then"), cells)
+    columns, cells = cells_of(answers)
+    view = table(("input", *columns), ((given, *own) for given, own in zip(inputs, cells, strict=True)))
     view.columns[0].no_wrap = False
     value = [{"adapter": p.adapter} | dict(p.raw) for p in answers]
     screen.result(value, view, f"\nAnswered by {answers[0].adapter}.")

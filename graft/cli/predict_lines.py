@@ -12,6 +12,7 @@ from typing import IO
 from graft._answers import Prediction
 from graft._client import Client
 from graft._download import whole_file
+from graft.cli.predict_answers import answered
 from graft.cli.rows import Row, RowsUnusable, lines, sink
 from graft.cli.screen import Screen, counted
 
@@ -24,40 +25,57 @@ BLANK = "No answer: the text is blank"
 
 @dataclass
 class Answers:
-    """Rows with their answers, a batch at a time. `count` and `blank` tell how many so far; `adapter` who answers."""
+    """Rows with their answers, a batch at a time. `count` and `blank` tell how many so far; `adapter` who answers.
+
+    `texts` says whether cells are texts, so that several labels are one; `columns` are those that the first answer has.
+    """
 
     client: Client
     ref: str
     top_k: int
     long: str | None = None
+    texts: bool = True
     count: int = 0
     blank: int = 0
     adapter: str | None = None
+    columns: Row | None = None
 
     def of(self, source: Iterator[str]) -> Iterator[list[Row]]:
         """Answer each batch of lines; all by the version that answered the first."""
+        unanswered: list[str] = []  # before the first answer nobody knows what columns there are
         while batch := list(islice(source, BATCH)):
             found = self._predict(batch)
             self.count += len(batch)
-            yield [self._row(text, answer) for text, answer in zip(batch, found, strict=True)]
+            if self.columns is None:
+                unanswered += batch
+                continue
+            yield [self._blank(text) for text in unanswered] + [
+                self._row(text, answer) for text, answer in zip(batch, found, strict=True)
+            ]
+            unanswered = []
+        if unanswered:
+            yield [self._blank(text) for text in unanswered]
 
     def _predict(self, texts: list[str]) -> list[Prediction | None]:
         asked = [text for text in texts if text.strip()]
         self.blank += len(texts) - len(asked)
         answers = iter(self.client.predict(self.adapter or self.ref, asked, top_k=self.top_k, long=self.long))
         found = [next(answers) if text.strip() else None for text in texts]
-        self.adapter = next((answer.adapter for answer in found if answer), self.adapter)
+        first = next((answer for answer in found if answer), None)
+        if first is not None:
+            self.adapter = first.adapter
+            self.columns = self.columns or dict.fromkeys(answered(first, self.top_k, texts=self.texts))
         return found
 
     def _row(self, text: str, answer: Prediction | None) -> Row:
         """The same columns as the service gives to the rows of a file."""
-        row: Row = {"text": text, "label": None, "probability": None}
-        for place in range(self.top_k):
-            behind = f"_{place + 1}" if place else ""
-            label, share = answer.top[place] if answer and place < len(answer.top) else (None, None)
-            row |= {f"label{behind}": label, f"probability{behind}": share}
-        row |= {"truncated": answer.truncated if answer else None, "adapter": answer.adapter if answer else None}
-        return row | {"warnings": "" if answer else BLANK}
+        if answer is None:
+            return self._blank(text)
+        return {"text": text} | answered(answer, self.top_k, texts=self.texts) | {"warnings": ""}
+
+    def _blank(self, text: str) -> Row:
+        columns = self.columns or dict.fromkeys(answered(Prediction(), self.top_k, texts=self.texts))
+        return {"text": text} | columns | {"warnings": BLANK}
 
 
 def predict_lines(screen: Screen, answers: Answers, path: Path, write_as: str, out: Path | None) -> None:

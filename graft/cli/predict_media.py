@@ -19,7 +19,8 @@ from graft._errors import ApiError, Busy
 from graft._folder import packing
 from graft._media import HEAD_BYTES, Medium, medium_of
 from graft._types import Problem
-from graft.cli.rows import FORMATS, OTHER_NAMES, Row, RowsUnusable, format_of, sink
+from graft.cli.predict_answers import answered, cells_of
+from graft.cli.rows import FORMATS, OTHER_NAMES, RowsUnusable, format_of, sink
 from graft.cli.screen import Screen, counted, table
 
 _INPUT = re.compile(r"/inputs/(\d+)")
@@ -125,7 +126,7 @@ def predict_media(
     with whole_file(out) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         rows = sink(text, write_as)
         for path, answer in zip(files, answers, strict=True):
-            rows.write(_row(path, answer, top_k))
+            rows.write({"file": str(path)} | answered(answer, top_k, texts=write_as != "jsonl"))
     value = {"rows": len(files), "adapter": answers[0].adapter, "path": str(out)}
     screen.result(value, f"Wrote {counted(len(files), 'row')} to {out}, answered by {answers[0].adapter}.")
 
@@ -161,27 +162,9 @@ def _format(out: Path) -> str:
     return found
 
 
-def _row(path: Path, answer: Prediction, top_k: int) -> Row:
-    """A file with its answer, in the columns that rows of files get."""
-    row: Row = {"file": str(path)}
-    if answer.value is not None:
-        row["value"] = answer.value
-    for place in range(top_k if answer.value is None else 0):
-        behind = f"_{place + 1}" if place else ""
-        label, share = answer.top[place] if place < len(answer.top) else (None, None)
-        row |= {f"label{behind}": label, f"probability{behind}": share}
-    return row | {"truncated": answer.truncated, "adapter": answer.adapter}
-
-
 def _show(screen: Screen, files: Sequence[Path], answers: Sequence[Prediction]) -> None:
-    if answers[0].value is not None:
-        view = table(("file", "value"), zip(files, (answer.value for answer in answers), strict=True))
-    else:
-        rows = (
-            (file, answer.label, answer.probability, ", ".join(f"{name} {share:.3f}" for name, share in answer.top[1:]))
-            for file, answer in zip(files, answers, strict=True)
-        )
-        view = table(("file", "label", "probability", "then"), rows)
+    columns, cells = cells_of(answers)
+    view = table(("file", *columns), ((file, *own) for file, own in zip(files, cells, strict=True)))
     view.columns[0].no_wrap = False
     pairs = zip(files, answers, strict=True)
     value = [{"file": str(file), "adapter": answer.adapter, **answer.raw} for file, answer in pairs]

@@ -15,13 +15,14 @@ from models.audio.sounds import DEFAULT_LIMITS, Samples, SoundLimits, open_sound
 from models.audio.spectrogram import SoundRecipe
 from models.base import BatchLimits, Card, Embedding, Encoded, Item
 from models.errors import WeightsCorrupt, WrongInput
-from models.session import open_pooled
+from models.feeds import SAMPLES, feed
+from models.session import POOLED, open_pooled
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
 GRAPH_NAME: Final = "pooled.onnx"
-INPUT: Final = "samples"
+INPUT: Final = SAMPLES
 OUTPUT: Final = "item_embedding"
 
 FEWEST_SAMPLES: Final = 400
@@ -62,6 +63,7 @@ class AudioBackbone:
         *,
         threads: int,
         gpu_memory_bytes: int = 0,
+        tap: str = POOLED,
         sound_limits: SoundLimits = DEFAULT_LIMITS,
     ) -> "AudioBackbone":
         """Load the graph from a hosted folder whose files were already checked.
@@ -71,12 +73,13 @@ class AudioBackbone:
             folder: Where its files lie.
             threads: CPU threads within one operation.
             gpu_memory_bytes: See `models.session.open_session`.
+            tap: ``pooled`` or ``blocks``; the card's shape for ``pooled`` is that of the embedding.
             sound_limits: What is too long to decode.
 
         Raises:
             WeightsCorrupt: The recipe is none, or the graph takes another length than it says.
         """
-        session, provider = open_pooled(card, folder, threads=threads, gpu_memory_bytes=gpu_memory_bytes)
+        session, provider = open_pooled(card, folder, threads=threads, gpu_memory_bytes=gpu_memory_bytes, tap=tap)
         try:
             backbone = cls(card, session, provider, sound_limits)
         except (TypeError, ValueError) as error:
@@ -126,7 +129,7 @@ class AudioBackbone:
         """
         if not batch:
             return np.empty((0, *self._card.taps["pooled"]), dtype=np.float32)
-        embedding: Embedding = self._session.run([OUTPUT], pad(batch, self._recipe))[0]
+        embedding: Embedding = self._session.run([OUTPUT], feed(self._card, batch))[0]
         return embedding
 
     def _prepare(self, index: int, item: Item) -> Encoded:
@@ -149,16 +152,6 @@ class AudioBackbone:
             if self._recipe.normalise_samples:
                 piece = (piece - piece.mean()) / np.sqrt(piece.var() + np.float32(1e-7))
             yield np.pad(piece, (0, max(0, fewest - len(piece))))
-
-
-def pad(batch: Sequence[Encoded], recipe: SoundRecipe) -> dict[str, Samples]:
-    """Inputs of the graph for one batch: (n, t) samples, the recipe's padding after a sound's end."""
-    samples = np.full(
-        (len(batch), recipe.fixed_samples or max(item.size for item in batch)), recipe.padding, np.float32
-    )
-    for row, item in zip(samples, batch, strict=True):
-        row[: item.size] = item.values
-    return {INPUT: samples}
 
 
 def _corrupt(card: Card, what: str) -> WeightsCorrupt:

@@ -11,13 +11,14 @@ import numpy as np
 
 from models.base import BatchLimits, Card, Embedding, Encoded, Item
 from models.errors import SourceRefused, WeightsCorrupt, WrongInput
+from models.feeds import PIXELS, feed
 from models.images.pixels import DEFAULT_LIMITS, ImageLimits, PixelRecipe, read_pixels
-from models.session import open_pooled
+from models.session import POOLED, open_pooled
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-INPUT: Final = "pixels"
+INPUT: Final = PIXELS
 OUTPUT: Final = "item_embedding"
 
 IMAGE_LIMITS = BatchLimits(size=1024, items=8)
@@ -59,6 +60,7 @@ class ImageBackbone:
         *,
         threads: int,
         gpu_memory_bytes: int = 0,
+        tap: str = POOLED,
         image_limits: ImageLimits = DEFAULT_LIMITS,
     ) -> "ImageBackbone":
         """Load the graph from a hosted folder whose files were already checked.
@@ -68,6 +70,7 @@ class ImageBackbone:
             folder: Where its files lie.
             threads: CPU threads within one operation.
             gpu_memory_bytes: See `models.session.open_session`.
+            tap: ``pooled`` or ``blocks``; the card's shape for ``pooled`` is that of the embedding.
             image_limits: What is too large to decode.
 
         Raises:
@@ -77,7 +80,7 @@ class ImageBackbone:
             recipe = PixelRecipe.from_dict(card.recipe["pixels"])
         except (KeyError, TypeError, AttributeError, SourceRefused) as error:
             raise _corrupt(card, f"its card says how no image is prepared ({error})") from error
-        session, provider = open_pooled(card, folder, threads=threads, gpu_memory_bytes=gpu_memory_bytes)
+        session, provider = open_pooled(card, folder, threads=threads, gpu_memory_bytes=gpu_memory_bytes, tap=tap)
         taken = session.get_inputs()[0].shape[1:]
         if taken != [*recipe.size, 3]:
             raise _corrupt(card, f"its graph takes {taken} pixels, but its card says {[*recipe.size, 3]}")
@@ -116,8 +119,7 @@ class ImageBackbone:
         """
         if not batch:
             return np.empty((0, *self._card.taps["pooled"]), dtype=np.float32)
-        pixels = np.stack([item.values for item in batch])
-        embedding: Embedding = self._session.run([OUTPUT], {INPUT: pixels})[0]
+        embedding: Embedding = self._session.run([OUTPUT], feed(self._card, batch))[0]
         return embedding
 
     def _prepare(self, index: int, item: Item) -> Encoded:

@@ -14,7 +14,17 @@ from models.catalog import Entry
 from models.errors import ExportFailed, ExportMismatch, SourceRefused
 from models.export import OPSET, Exported, Parity, Progress, check_parity, export_module
 from models.text import TOKENIZER_NAME
-from models.trunks.network import BLOCK_OUTPUT, POOLED, Network, check_filled, check_runs, tap_module, weight_count
+from models.trunks.network import (
+    BLOCK_OUTPUT,
+    BLOCKS,
+    POOLED,
+    Network,
+    check_filled,
+    check_runs,
+    parts_of,
+    tap_module,
+    weight_count,
+)
 
 _LOADED, _EXPORTED = 0.2, 0.95
 _TOWERS = {"text": "text", "vision": "image"}
@@ -56,17 +66,19 @@ def build_from_folder(entry: Entry, weights: FolderWeights, staging: Path, on_pr
     """
     _check_tower(entry)
     on_progress("load weights", 0.0)
-    network, extra = _load(entry, weights, staging)
+    network, extra = load_network(entry, weights, staging)
     check_runs(network)
     taps = tuple(dict.fromkeys((POOLED, *entry.options.taps)))
     parities: dict[str, Parity] = {}
+    parts = parts_of(network) if BLOCKS in taps else {}
     for done, tap in enumerate(taps):
         on_progress(f"export {tap}", _LOADED + (_EXPORTED - _LOADED) * done / len(taps))
-        parities[tap] = _write_tap(network, tap, staging)
+        parities[tap] = write_tap(network, tap, staging)
     return Exported(
         taps={tap: parity.shape for tap, parity in parities.items()},
         recipe={**network.recipe, **extra, **_facts(network, weights, parities)},
         max_tokens=network.max_tokens,
+        parts=parts,
     )
 
 
@@ -79,8 +91,12 @@ def _check_tower(entry: Entry) -> None:
         )
 
 
-def _load(entry: Entry, weights: FolderWeights, staging: Path) -> tuple[Network, dict[str, Any]]:
-    """The network, and what its recipe has beside; a text backbone's tokenizer is written."""
+def load_network(entry: Entry, weights: FolderWeights, staging: Path) -> tuple[Network, dict[str, Any]]:
+    """The network in memory, and what its recipe has beside; a text backbone's tokenizer is written to `staging`.
+
+    Raises:
+        SourceRefused: The weights cannot become this backbone.
+    """
     from models.trunks.timm_network import architecture_of, timm_network
 
     folder = weights.path
@@ -107,9 +123,16 @@ def _load(entry: Entry, weights: FolderWeights, staging: Path) -> tuple[Network,
     return network, {} if empty is None else {"empty_token": empty}
 
 
-def _write_tap(network: Network, tap: str, staging: Path) -> Parity:
+def write_tap(network: Network, tap: str, staging: Path) -> Parity:
+    """Write ``<tap>.onnx`` and compare it with torch.
+
+    Raises:
+        SourceRefused: There is no such tap, or the weights lack what it needs.
+        ExportFailed: torch cannot export the architecture.
+        ExportMismatch: The graph differs from torch by more than `models.export.TOLERANCE`.
+    """
     module, path = tap_module(network, tap), staging / f"{tap}.onnx"
-    output = network.output if tap == POOLED else BLOCK_OUTPUT
+    output = network.output if tap in (POOLED, BLOCKS) else BLOCK_OUTPUT
     check_filled(network, module)
     try:
         export_module(module, network.inputs, output, path)

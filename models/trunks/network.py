@@ -2,6 +2,7 @@
 
 pooled     inputs -> network -> pooling (-> L2 norm)   -> (n, d)
 block<k>   inputs -> network up to block k, as it is   -> (n, t, d) or (n, d, h, w)
+blocks     inputs -> network -> the mean over tokens or places behind each block, then pooled -> (n, D)
 """
 
 import re
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 POOLED = "pooled"
+BLOCKS = "blocks"
 BLOCK_OUTPUT = "hidden_states"
 _BLOCK = re.compile(r"block([1-9][0-9]*)")
 _NAMED_KEYS = 4
@@ -62,7 +64,7 @@ def tap_module(network: Network, tap: str) -> "torch.nn.Module":
     """
     import torch
 
-    read = _pooled(network) if tap == POOLED else _behind(network, _block(network, tap))
+    read = _reader(network, tap)
 
     class Tap(torch.nn.Module):
         def __init__(self) -> None:
@@ -158,6 +160,37 @@ def weight_count(module: "torch.nn.Module", missing: "Iterable[torch.Tensor]" = 
     return sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in left_out)
 
 
+def block_name(index: int) -> str:
+    """Tap behind a block, counted from 1."""
+    return f"block{index}"
+
+
+def parts_of(network: Network) -> dict[str, int]:
+    """What stands behind one another at the tap ``blocks``: name and width, in order.
+
+    Raises:
+        SourceRefused: There is no such tap.
+    """
+    import torch
+
+    read, inputs = _means(network), tensors(network.inputs.cases[0])
+    with torch.inference_mode():
+        widths = [part.shape[1] for part in read(*inputs)]
+    names = [block_name(index) for index in range(1, len(widths))]
+    return dict(zip([*names, POOLED], widths, strict=True))
+
+
+def _reader(network: Network, tap: str) -> "Callable[..., torch.Tensor]":
+    import torch
+
+    if tap == POOLED:
+        return _pooled(network)
+    if tap == BLOCKS:
+        read = _means(network)
+        return lambda *inputs: torch.cat(read(*inputs), dim=1)
+    return _behind(network, _block(network, tap))
+
+
 def _pooled(network: Network) -> "Callable[..., torch.Tensor]":
     import torch
 
@@ -170,20 +203,58 @@ def _block(network: Network, tap: str) -> "torch.nn.Module":
     matched = _BLOCK.fullmatch(tap)
     count = len(network.blocks)
     if matched is None or int(matched[1]) > count:
-        taps = f"{POOLED} and block1 to block{count}" if count else f"{POOLED} only"
+        taps = f"{POOLED}, {BLOCKS} and block1 to block{count}" if count else f"{POOLED} only"
         raise SourceRefused(f"There is no tap {tap!r}: {network.architecture} has {taps}.")
     return network.blocks[int(matched[1]) - 1]
 
 
 def _behind(network: Network, block: "torch.nn.Module") -> "Callable[..., torch.Tensor]":
-    def read(*inputs: "torch.Tensor") -> "torch.Tensor":
-        seen: list[Any] = []
-        hook = block.register_forward_hook(lambda _module, _args, output: seen.append(output))
-        try:
-            network.embed(*inputs)
-        finally:
+    return lambda *inputs: _run(network, [block], *inputs)[0][-1]
+
+
+def _run(
+    network: Network, blocks: "Sequence[torch.nn.Module]", *inputs: "torch.Tensor"
+) -> "tuple[list[torch.Tensor], torch.Tensor]":
+    """What blocks give, in the order in which they are run, and the embedding."""
+    seen: list[Any] = []
+    hooks = [block.register_forward_hook(lambda _module, _args, output: seen.append(output)) for block in blocks]
+    try:
+        z = _pooled(network)(*inputs)
+    finally:
+        for hook in hooks:
             hook.remove()
-        output: torch.Tensor = seen[-1][0] if isinstance(seen[-1], tuple) else seen[-1]
-        return output
+    return [output[0] if isinstance(output, tuple) else output for output in seen], z
+
+
+def _means(network: Network) -> "Callable[..., list[torch.Tensor]]":
+    """The inputs -> for each block (n, width), the mean of its states; then the embedding.
+
+    The mean is over real tokens where a text's states are as many as its tokens; else over all of them, or all places.
+
+    Raises:
+        SourceRefused: The network repeats nothing, or its blocks are not run once each.
+    """
+    import torch
+
+    def states_of(case: Case) -> list[torch.Tensor]:
+        with torch.inference_mode():
+            return _run(network, network.blocks, *tensors(case))[0]
+
+    states = states_of(network.inputs.cases[0])
+    if not states or len(states) != len(network.blocks):
+        raise SourceRefused(f"There is no tap {BLOCKS!r}: {network.architecture} has no blocks that it runs once each.")
+    masked = len(network.inputs.names) > 1 and states[0].shape[1:2] == network.inputs.cases[0][1].shape[1:]
+
+    def mean(states: torch.Tensor, *mask: torch.Tensor) -> torch.Tensor:
+        if states.ndim > 3:
+            return states.flatten(2).mean(2)
+        if not masked:
+            return states.mean(1)
+        weight = mask[0].unsqueeze(-1).to(states.dtype)
+        return (states * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+
+    def read(*inputs: torch.Tensor) -> list[torch.Tensor]:
+        seen, z = _run(network, network.blocks, *inputs)
+        return [*(mean(states, *inputs[1:]) for states in seen), z]
 
     return read

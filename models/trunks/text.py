@@ -117,7 +117,7 @@ def _embed(loaded: Loaded, tower: Any, pooling: str) -> Embed:
         return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
 
     def last(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return states(ids, mask)[torch.arange(ids.shape[0]), mask.sum(1) - 1]
+        return states(ids, mask)[torch.arange(ids.shape[0], device=ids.device), mask.sum(1) - 1]
 
     def projection(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         if loaded.model is tower:
@@ -168,7 +168,7 @@ def _fixed_length(embed: Embed, loaded: Loaded, folder: Path) -> Embed:
     )
 
     def padded(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        after = torch.full((ids.shape[0], length), padding, dtype=ids.dtype)
+        after = torch.full((ids.shape[0], length), padding, dtype=ids.dtype, device=ids.device)
         fixed = torch.cat([torch.where(mask > 0, ids, padding), after], dim=1)[:, :length]
         return embed(fixed, torch.ones_like(fixed))
 

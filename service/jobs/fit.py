@@ -174,11 +174,8 @@ class Fitting:
 
 def _request(order: Order, adaptation: Adaptation) -> dict[str, Any]:
     """What is asked for when this version is fitted again: the same candidates, whatever the clock said then."""
-    method = order.method
-    if method["method"] == "auto":
-        method = {"method": "auto", "candidates": adaptation.tried}
     return {
-        "method": method,
+        "method": adaptation.again,
         "tap": order.tap,
         "parents": order.parents,
         "peft": order.peft,
@@ -189,7 +186,7 @@ def _request(order: Order, adaptation: Adaptation) -> dict[str, Any]:
 
 HEADLINES = (
     *("accuracy", "accuracy_interval", "macro_f1", "log_loss", "ece", "balanced_accuracy", "roc_auc"),
-    *("average_precision", "r2", "rmse", "mae"),
+    *("average_precision", "macro_average_precision", "micro_f1", "exact_match", "r2", "rmse", "mae"),
 )
 """Figures of a report that lists show."""
 

@@ -7,13 +7,11 @@ from sqlalchemy import Engine
 
 from adapters.manifest import Manifest
 from service.database.engine import writing
-from service.errors import NotReproducible
+from service.errors import NotFound, NotReproducible, problem
 from service.jobs.adapting import Adapting
 from service.registry import datasets, jobs
 from service.registry.adapters import get, get_version
-
-AT_LEAST_S = 3_600.0
-"""Time that a fit of known candidates may take beyond what was asked for."""
+from service.registry.refits import request_of
 
 _FREE = {"report.json"}
 """Files that tell the seconds that a fit took."""
@@ -46,37 +44,13 @@ class Refitting:
 
     def keep(self, job: jobs.Job, outcome: dict[str, Any], now_s: float) -> bool:
         """Whether the bytes are the same is the job's result."""
-        result = compared(_manifest(self._engine, job), outcome)
+        try:
+            result = compared(_manifest(self._engine, job), outcome)
+        except NotFound as error:  # it has been deleted meanwhile
+            jobs.fail(self._engine, job.id, problem(error, ""), now_s)
+            return True
         with writing(self._engine) as connection:
             return jobs.succeed(connection, job.id, {"adapter": _reference(job), **result}, now_s)
-
-
-def request_of(manifest: Manifest) -> dict[str, Any]:
-    """What was asked of the fit that made a version, as `Adapting` takes it.
-
-    Raises:
-        NotReproducible: It was made before that was kept.
-    """
-    if not manifest.request:
-        raise NotReproducible(
-            f"{manifest.name}:{manifest.number} was made before what is asked of a fit was kept with it; fit a new "
-            "version, which can be fitted again."
-        )
-    asked = manifest.request
-    return {
-        "dataset": manifest.dataset,
-        "backbone": manifest.backbone,
-        "backbone_digest": manifest.backbone_digest,
-        "long": manifest.long,
-        "method": asked["method"],
-        "seed": manifest.seed,
-        # The same candidates are compared to their end, however long that takes now.
-        "max_seconds": AT_LEAST_S + asked["max_seconds"],
-        "tap": asked["tap"],
-        "parents": list(manifest.parents),
-        "peft": asked["peft"],
-        "promote": "never",
-    }
 
 
 def compared(manifest: Manifest, outcome: dict[str, Any]) -> dict[str, Any]:

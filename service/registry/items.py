@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,11 @@ class Packed:
     """The items of a stored dataset: n of them, in the file's order.
 
     Attributes:
-        labels: (n,) class names; empty for a regression.
-        targets: (n,) float64; None for a classification.
+        labels: (n,) class names; empty where each item has not one.
+        label_sets: (n,) any number of class names each; None where it is one, or a number.
+        targets: (n,) float64; None where classes are learned.
+        groups: (n,) what each item belongs to, which is never split across folds; None where nothing was said of it.
+        weights: (n,) float64, none negative; None where all count alike.
         texts: (n,) texts; empty in the other modalities.
         files: (n,) files of images or sounds, as they were sent; empty in the other modalities.
         vectors: (n, d) float32; None in the other modalities.
@@ -44,15 +47,22 @@ class Packed:
     vectors: F32 | None = None
     table: Rows | None = None
     schema: Schema = ()
+    label_sets: list[tuple[str, ...]] | None = None
+    groups: list[str] | None = None
+    weights: F64 | None = None
 
     @property
     def n(self) -> int:
         """Items."""
+        if self.label_sets is not None:
+            return len(self.label_sets)
         return len(self.labels) if self.targets is None else len(self.targets)
 
 
 def pack(items: Items) -> bytes:
-    """Items as Parquet: their content, `label` or `target`, and the `row` of the upload that each came from.
+    """Items as Parquet: their content, what is learned, and the `row` of the upload that each came from.
+
+    What is learned is `label`, `labels` or `target`; `group` and `weight` stand beside it where there are such.
 
     The same items give the same bytes. Vectors are one column of d float32 as bytes; a table has one column for each
     of its own, `number_0`, ... and `category_0`, ..., in the schema's order, so that no name can clash.
@@ -62,7 +72,7 @@ def pack(items: Items) -> bytes:
     Cost: 0.5 s for 100,000 vectors of 384 numbers, 0.2 s for 100,000 rows of 20 columns or for 100 MB of files.
     """
     if items.modality == "text":
-        return pack_items(items.texts, items.labels, items.rows)
+        return _written(pa.table({"text": pa.array(items.texts, pa.large_string()), **_learned(items, plain=True)}))
     if items.modality in MEDIA:
         return pack_files(items)
     columns = _vectors(items.vectors) if items.vectors is not None else _rows(items.table)
@@ -80,19 +90,28 @@ def unpack(data: bytes, facts: Mapping[str, Any]) -> Packed:
 
     Cost: 0.8 s for 100,000 vectors of 384 numbers, 0.2 s for 100,000 rows of 20 columns.
     """
-    if facts["modality"] == "text":
-        texts, labels = unpack_items(data)
-        return Packed(labels, texts=texts)
     table = pq.read_table(pa.BufferReader(data))
-    regression = facts.get("task") == "regression"
-    labels = [] if regression else table["label"].to_pylist()
-    targets = table["target"].to_numpy() if regression else None
+    packed = _unpacked(table, facts.get("task", "classification"))
+    if facts["modality"] == "text":
+        return replace(packed, texts=table["text"].to_pylist())
     if facts["modality"] in MEDIA:
-        return Packed(labels, targets, files=table["file"].to_pylist())
+        return replace(packed, files=table["file"].to_pylist())
     if facts["modality"] == "vector":
-        return Packed(labels, targets, vectors=_unpacked_vectors(table["embedding"], facts["width"]))
+        return replace(packed, vectors=_unpacked_vectors(table["embedding"], facts["width"]))
     schema = tuple(Column.from_dict(column) for column in facts["schema"])
-    return Packed(labels, targets, table=_unpacked_rows(table, schema), schema=schema)
+    return replace(packed, table=_unpacked_rows(table, schema), schema=schema)
+
+
+def _unpacked(table: pa.Table, task: str) -> Packed:
+    """What is learned, and what stands beside it."""
+    there = set(table.column_names)
+    return Packed(
+        labels=table["label"].to_pylist() if task == "classification" else [],
+        label_sets=[tuple(labels) for labels in table["labels"].to_pylist()] if task == "multilabel" else None,
+        targets=table["target"].to_numpy() if task == "regression" else None,
+        groups=table["group"].to_pylist() if "group" in there else None,
+        weights=table["weight"].to_numpy() if "weight" in there else None,
+    )
 
 
 def facts_of(items: Items, size_bytes: int) -> dict[str, Any]:
@@ -127,15 +146,9 @@ def facts_of(items: Items, size_bytes: int) -> dict[str, Any]:
 
 
 def pack_items(texts: Sequence[str], labels: Sequence[str], rows: Sequence[int]) -> bytes:
-    """Texts as Parquet: `text`, `label` and the `row` of the upload that each came from."""
+    """Texts with one label each as Parquet: `text`, `label` and the `row` of the upload that each came from."""
     table = pa.table({"text": pa.array(texts, pa.large_string()), "label": pa.array(labels), "row": pa.array(rows)})
     return _written(table)
-
-
-def unpack_items(data: bytes) -> tuple[list[str], list[str]]:
-    """Texts and labels of a packed dataset."""
-    table = pq.read_table(pa.BufferReader(data), columns=["text", "label"])
-    return table["text"].to_pylist(), table["label"].to_pylist()
 
 
 def pack_files(items: Items) -> bytes:
@@ -147,8 +160,11 @@ def pack_files(items: Items) -> bytes:
     learned = pa.table(_learned(items))
     schema = pa.schema([pa.field("file", pa.large_binary()), pa.field("name", pa.string()), *learned.schema])
     sink = io.BytesIO()
-    words = ["label"] if items.targets is None else False
-    with pq.ParquetWriter(sink, schema, compression="none", use_dictionary=words, write_statistics=False) as writer:
+    words = [field.name for field in learned.schema if pa.types.is_dictionary(field.type)]
+    dictionaries = words or False
+    with pq.ParquetWriter(
+        sink, schema, compression="none", use_dictionary=dictionaries, write_statistics=False
+    ) as writer:
         for start, stop in _groups(items.files):
             files = {"file": pa.array(items.files[start:stop], pa.large_binary()), "name": items.names[start:stop]}
             rest = {name: learned[name][start:stop] for name in learned.column_names}
@@ -167,12 +183,23 @@ def _groups(files: Sequence[bytes]) -> Iterator[tuple[int, int]]:
     yield start, len(files)
 
 
-def _learned(items: Items) -> dict[str, pa.Array]:
-    """The label or target of each item, and its row in the upload."""
-    if items.targets is None:
-        learned = {"label": pa.array(items.labels, pa.string()).dictionary_encode()}
-    else:
+def _learned(items: Items, *, plain: bool = False) -> dict[str, pa.Array]:
+    """What is learned of each item, what stands beside it, and its row in the upload; `plain` words, or as codes."""
+
+    def words(names: Sequence[str]) -> pa.Array:
+        column = pa.array(names, pa.string())
+        return column if plain else column.dictionary_encode()
+
+    if items.targets is not None:
         learned = {"target": pa.array(items.targets)}
+    elif items.label_sets is not None:
+        learned = {"labels": pa.array(items.label_sets, pa.list_(pa.string()))}
+    else:
+        learned = {"label": words(items.labels)}
+    if items.groups is not None:
+        learned["group"] = words(items.groups)
+    if items.weights is not None:
+        learned["weight"] = pa.array(items.weights)
     return learned | {"row": pa.array(items.rows, pa.int64())}
 
 

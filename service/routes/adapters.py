@@ -14,8 +14,8 @@ from adapters.methods import parse_method
 from models.errors import InputError, Problem
 from service.errors import BodyInvalid, FormatUnsupported, NotFound
 from service.ids import new_id
-from service.jobs.refitting import request_of
 from service.registry import adapters, datasets, jobs, requests
+from service.registry.refits import request_of
 from service.routes.body import check, json_body, media_of, parse_json, read_bytes, read_form
 from service.routes.datasets import hash_of, store_upload
 from service.routes.jobs import MAX_WAIT_S, wait
@@ -320,7 +320,11 @@ def report(state: Graft, tenant: Reader, name: str, number: Number) -> Response:
     responses={200: {"content": {"application/octet-stream": {}}}, **problems(404)},
 )
 def onnx(state: Graft, tenant: Reader, name: str, number: Number) -> Response:
-    """The published function: input `embedding` (n, d), outputs `scores` and `probabilities` (n, k)."""
+    """The published function: outputs `scores` and `probabilities` (n, k), or `value` (n, 1) of a regression.
+
+    Its inputs depend on the version's `tap`: `embedding` (n, d); `numbers` and `categories` of a table's rows;
+    `hidden_states` (and `attention_mask`) behind a block; the backbone's own inputs.
+    """
     data, digest = _file(state, tenant, name, number, "head.onnx")
     headers = {"Content-Disposition": f'attachment; filename="{name}-{number}.onnx"', "ETag": f'"{digest}"'}
     return Response(data, media_type="application/octet-stream", headers=headers)

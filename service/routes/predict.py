@@ -32,7 +32,7 @@ PATH = "/v1/adapters/{ref}/predict"
 
 
 async def predict(request: Request, ref: str) -> Response:
-    """Predict labels with calibrated probabilities, or values.
+    """Predict labels with calibrated probabilities, any number of labels, or values, as the adapter was fitted.
 
     `ref` is `name` (its live version), `name@alias` or `name:3`. An input is a text, `{"image": "<base64>"}`,
     `{"audio": "<base64>"}`, `{"embedding": [...]}`, or an object of columns, as the adapter was fitted.
@@ -41,8 +41,9 @@ async def predict(request: Request, ref: str) -> Response:
     beside them.
 
     A file of any other of these media types is answered in its own format, as it comes in, with columns added:
-    `label` and `probability` (with `top_k` also `label_2`, ...) or `value`, `truncated` of texts, `adapter`, and
-    `warnings` of the row. NumPy files are answered as JSON Lines.
+    `label` and `probability` (with `top_k` also `label_2`, ...), `labels` where a row has any number of them (`a|b` in
+    CSV and TSV, else a list), or `value`; `truncated` of texts, `adapter`, and `warnings` of the row. NumPy files are
+    answered as JSON Lines.
     """
     state: State = request.app.state.graft
     tenant = admit(request.scope, PREDICT)

@@ -44,6 +44,8 @@ def entry_of(body: HostRequest, folders: Sequence[Path], resolve: Resolve, trunk
     kind = _kind(source)
     if kind == "catalog":
         return _catalogued(body, str(source.catalog))
+    if kind == "adapter":
+        _check_promoted(body)
     made, about = _source(source, kind, folders, resolve, trunk_path)
     return Entry(
         id=body.id,
@@ -176,17 +178,34 @@ def _format(path: Path) -> str:
     return "glove" if "glove" in name else "word2vec-text"
 
 
+def _check_promoted(body: HostRequest) -> None:
+    """Refuse what a trunk cannot be asked for: items are prepared as for the backbone that it stands on."""
+    if chosen := sorted(body.model_fields_set - {"id", "source", "modality", "licence", "normalise"}):
+        raise _wrong(
+            f"/{chosen[0]}",
+            f"A promoted adapter takes items as the backbone that it was fitted on does, and {chosen[0]!r} was sent "
+            "with it; leave it out.",
+        )
+
+
 def _trunk(reference: str, resolve: Resolve, trunk_path: Callable[[str], Path]) -> tuple[Trunk, str]:
     manifest = resolve(reference).manifest
+    name = f"{manifest.name}:{manifest.number}"
+    if not manifest.backbone_digest:
+        raise _wrong(
+            "/source/adapter",
+            f"{name} was fitted on {manifest.modality} items, which have no backbone, so there is nothing that its "
+            "hidden layer could stand on. Promote an adapter of texts, images or sounds.",
+        )
     file = manifest.files.get(TRUNK_NAME)
     if file is None:
         raise _wrong(
             "/source/adapter",
-            f"Adapters of method {manifest.method['method']!r} have no hidden layer, so {manifest.name}:"
-            f"{manifest.number} has no trunk that could become a backbone; fit one with a method that has.",
+            f"Adapters of method {manifest.method['method']!r} have no hidden layer, so {name} has no trunk that could "
+            "become a backbone; fit one with a method that has, such as 'mlp'.",
         )
-    name = f"{manifest.name}:{manifest.number}"
-    return Trunk(name, str(trunk_path(file.sha256)), manifest.backbone_digest), f"the trunk of the adapter {name}"
+    path = str(trunk_path(file.sha256))
+    return Trunk(name, path, manifest.backbone_digest, manifest.tap, manifest.parts), f"the trunk of the adapter {name}"
 
 
 def _modality(body: HostRequest, source: BackboneSource, made: Source, resolve: Resolve) -> Modality:

@@ -130,7 +130,7 @@ class DatasetOut(_Answer):
     name: str
     modality: str
     items: int
-    task: Literal["classification", "regression"] = "classification"
+    task: Literal["classification", "multilabel", "regression"] = "classification"
     classes: dict[str, int]
     """Items of each class; none for a regression."""
     target: TargetOut | None = None
@@ -162,7 +162,7 @@ class JobOut(_Answer):
     """A job."""
 
     id: str
-    kind: Literal["adapt", "host", "rank"]
+    kind: Literal["adapt", "host", "rank", "refit"]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     stage: str
     progress: float = Field(ge=0, le=1)
@@ -177,7 +177,8 @@ class JobOut(_Answer):
     backbone: str | None
     """Of `host`: the backbone that it hosts; of `adapt`: the one asked for, or `auto`."""
     result: dict[str, Any] | None
-    """Of `rank`: the backbones in their order with their figures; of `host`: what was hosted."""
+    """Of `rank`: the backbones in their order with their figures; of `host`: what was hosted; of `refit`: whether the
+    bytes are the `same`, the digests of all `files`, and what may explain a difference."""
     attempts: int
     cancelling: bool
     """Somebody asked it to stop, and it has not yet."""
@@ -233,13 +234,21 @@ class VersionOut(_Answer):
     version: int
     ref: str
     modality: Literal["text", "image", "audio", "vector", "table"]
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "multilabel", "regression"]
+    """`multilabel`: an input has any number of classes."""
     backbone: BackboneRef | None
     """None for vectors and tables."""
     tap: str
+    """What it takes, and with it the inputs of `adapter.onnx`: an embedding of the backbone (`pooled`; `blocks`, all
+    blocks' side by side), activations behind a block (`block4`), the backbone's own inputs (`input`), a `vector`, or a
+    `row` of a table."""
+    parts: list[tuple[int, int]]
+    """Of the tap's embedding the pieces that it takes, first and behind the last number of each; none where it takes
+    all of it."""
     width: int
     """Length of the embedding; of a row as it is encoded."""
-    kind: str
+    kind: Literal["affine", "graph"]
+    """How it is served: `affine` heads from one table, a `graph` in a session of its own."""
     method: dict[str, Any]
     classes: list[str]
     columns: list[ColumnOut]
@@ -247,7 +256,11 @@ class VersionOut(_Answer):
     long: Literal["truncate", "chunk"]
     """What becomes of long texts."""
     temperature: float
+    thresholds: list[float]
+    """Probability from which on an input has each class, in the order of `classes`; none but for `multilabel`."""
     calibrated: bool
+    parents: list[str]
+    """Versions that it grew from, such as `intents:3`."""
     dataset: str
     job: str
     seed: int
@@ -283,6 +296,7 @@ class VersionOut(_Answer):
             task=manifest.task,
             backbone=BackboneRef(id=manifest.backbone, digest=manifest.backbone_digest) if manifest.backbone else None,
             tap=manifest.tap,
+            parts=list(manifest.parts),
             width=manifest.width,
             kind=manifest.kind,
             method=manifest.method,
@@ -290,7 +304,9 @@ class VersionOut(_Answer):
             columns=[ColumnOut.model_validate(column) for column in manifest.columns],
             long=manifest.long,
             temperature=manifest.temperature,
+            thresholds=list(manifest.thresholds),
             calibrated=manifest.calibrated,
+            parents=list(manifest.parents),
             dataset=manifest.dataset,
             job=manifest.job,
             seed=manifest.seed,
@@ -378,6 +394,18 @@ class Prediction(_Answer):
     """The input was longer than the backbone takes, and its end was left out."""
 
 
+class Labelled(_Answer):
+    """The answer to one input that has any number of labels."""
+
+    id: str
+    labels: list[tuple[str, float]]
+    """Those whose probability reaches the threshold of their class (`thresholds` of the version), best first; perhaps
+    none."""
+    top: list[tuple[str, float]]
+    """The most probable labels, best first, whether or not they reach it."""
+    truncated: bool = False
+
+
 class Estimate(_Answer):
     """The answer to one input of a regression."""
 
@@ -407,7 +435,7 @@ class PredictOut(_Answer):
     request_id: str
     calibrated: bool | None
     """False where there were too few examples to measure how sure the answers are; null for a regression."""
-    predictions: list[Prediction | Estimate]
+    predictions: list[Prediction | Labelled | Estimate]
     warnings: list[Warned] = []
     """Left out where there are none."""
 

@@ -28,6 +28,13 @@ def _json(value: object) -> object:
         raise ValueError(f"is not JSON: {error.msg}") from None
 
 
+def _listed(value: object) -> object:
+    """In a form a list is its items with commas between them; in JSON it is a list."""
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
 class _Reading(_Request):
     """How to read a file of labelled items."""
 
@@ -40,9 +47,17 @@ class _Reading(_Request):
     label: str | None = None
     """Column of the labels; guessed when left out."""
     target: str | None = None
-    """Column that is to be predicted, of a table; of images and sounds, a column of numbers or labels."""
-    task: Literal["classification", "regression"] | None = None
-    """Whether classes or numbers are learned; by the target's values when left out."""
+    """Column that is to be predicted, of a table; of texts (with `text` or `modality`), images and sounds, a column of
+    numbers or labels."""
+    task: Literal["classification", "multilabel", "regression"] | None = None
+    """Whether one class, any number of classes (lists, or names joined by `|`), or a number is learned of each item; by
+    the target's values when left out."""
+    group: str | None = None
+    """Column (or array) that says which rows belong together, such as a patient, a session or a speaker: they are never
+    split between what is learned from and what it is measured on. It is no feature of a table."""
+    weight: str | None = None
+    """Column (or array) of how much each row counts: finite numbers, none negative; 2 counts as the row twice. It is no
+    feature of a table."""
     columns: Annotated[Kinds, BeforeValidator(_json)] = Field(default_factory=dict)
     """What columns of a table are, where the guess is wrong: number, boolean, date, category, or ignore."""
     strict: bool = False
@@ -50,7 +65,7 @@ class _Reading(_Request):
 
     def reading(self) -> Reading:
         """The same for `service.uploads`."""
-        names = ("modality", "text", "label", "target", "task", "columns", "strict")
+        names = ("modality", "text", "label", "target", "task", "group", "weight", "columns", "strict")
         return Reading(**{name: getattr(self, name) for name in names})
 
 
@@ -72,8 +87,18 @@ class _Fitting(_Request):
     long: Literal["truncate", "chunk"] | None = None
     """What becomes of texts and sounds that are longer than the backbone takes: their end is left out (`truncate`, the
     default), or all of their parts are embedded and averaged (`chunk`). Predictions do the same."""
+    tap: Literal["pooled", "blocks"] | None = None
+    """What of the backbone is learned from: its embedding (`pooled`, the default), or the pooled activations of any of
+    its blocks, picked or joined by their held-out loss (`blocks`)."""
+    parents: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(max_length=1)] = ()
+    """The version to grow from, such as `intents:3`: the new one starts there, stays close to it, and keeps its classes
+    in their order; the dataset may bring more rows, new classes, or both."""
+    peft: str | None = None
+    """Folder of a LoRA adapter in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`) to start from, for
+    the method `lora`; it lies under a folder that the operator allows."""
     max_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Time that the fit may take, in seconds; 60 when left out. The operator sets the most."""
+    """Time after which nothing further is tried and the best so far is published, in seconds; 60 when left out. The
+    operator sets the most. Items are always embedded to the last."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Source of all randomness: the same data, request and seed give the same head."""
     promote: Literal["auto", "always", "never"] = "auto"

@@ -19,7 +19,7 @@ class AnswerColumn:
     """
 
     name: str
-    holds: Literal["text", "number", "flag"]
+    holds: Literal["text", "texts", "number", "flag"]
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,17 @@ class AnswerColumns:
 
     Attributes:
         columns: ``label`` and ``probability`` (with `top_k` also ``label_2``, ``probability_2``, ...) or ``value``;
+            ``labels`` where a row has any number of them, and with a `top_k` above 1 those others behind it;
             ``truncated`` of texts; ``adapter``; ``warnings``. A name that the file has gets ``predicted_`` in front.
-        top_k: Labels of each row; 0 for a regression.
+        top_k: Most probable labels of each row; 0 for a regression.
+        multilabel: Whether ``labels`` is there.
         truncates: Whether ``truncated`` is there.
         adapter: What stands under ``adapter``.
     """
 
     columns: tuple[AnswerColumn, ...]
     top_k: int
+    multilabel: bool
     truncates: bool
     adapter: str
 
@@ -48,10 +51,13 @@ class AnswerColumns:
             top_k: Most labels of each row.
             taken: Names that the file has.
         """
-        top_k = min(top_k, len(facts.classes))
+        listed = min(top_k, len(facts.classes)) if top_k > 1 or not facts.multilabel else 0
         truncates = facts.modality == "text"
-        columns = [AnswerColumn(_free(column.name, taken), column.holds) for column in _columns(top_k, truncates)]
-        return cls(tuple(columns), top_k, truncates, f"{facts.name}:{facts.number}")
+        columns = [
+            AnswerColumn(_free(column.name, taken), column.holds)
+            for column in _columns(facts, listed, truncates=truncates)
+        ]
+        return cls(tuple(columns), listed, facts.multilabel, truncates, f"{facts.name}:{facts.number}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,13 +77,16 @@ class AnswerColumns:
         return (*self._answer(prediction), *truncated, self.adapter, warnings)
 
     def _answer(self, prediction: Mapping[str, Any]) -> Sequence[Any]:
-        if not self.top_k:
+        labels = ([label for label, _ in prediction["labels"]],) if self.multilabel else ()
+        if not self.top_k and not self.multilabel:
             return (prediction["value"],)
-        return [cell for pair in prediction["top"] for cell in pair]
+        return [*labels, *(cell for pair in prediction["top"][: self.top_k] for cell in pair)]
 
 
-def _columns(top_k: int, truncates: bool) -> Iterator[AnswerColumn]:
-    if not top_k:
+def _columns(facts: Facts, top_k: int, *, truncates: bool) -> Iterator[AnswerColumn]:
+    if facts.multilabel:
+        yield AnswerColumn("labels", "texts")
+    elif not facts.classes:
         yield AnswerColumn("value", "number")
     for place in range(1, top_k + 1):
         behind = "" if place == 1 else f"_{place}"

@@ -16,23 +16,31 @@ from typing import Any
 from models.base import Backbone, Card
 from models.catalog import Entry, catalog
 from models.errors import BackboneUnknown
-from models.hosted import hosted, open_backbone
-from models.session import GRAPH_NAME, why_provider
+from models.hosted import hosted
+from models.session import POOLED, why_provider
+from models.tuning import INPUT_TAP
 from models.warm import NO_LIMITS, Limits
-from service.cores import available_cores
 from service.errors import NotReady
 from service.registry.backbones import CHANGED, PREPARING, READY, Own
 from service.registry.events import Event
 from service.serving.encoder import Encoder, Watcher
+from service.serving.facts import Facts
+from service.serving.graphs import GraphHead
+from service.serving.opening import Opener
 from service.serving.recall import Recall
+from service.serving.tails import Addressing, Tail
+from service.serving.trunks import Trunks
 
 POLL_S = 0.25
 RETRY_S = 5.0
 DRAIN_S = 60.0
 """How long an encoder that nobody may use any more is kept for calls that wait for it."""
 
-ONE_SESSION_BYTES = 128 * 2**20
-"""Graphs that are larger are opened once; see `Backbones._opened`."""
+BLOCKS = "blocks"
+"""The tap that gives the embeddings of all blocks at once."""
+
+_Key = tuple[str, str]
+"""Digest and tap of an encoder."""
 
 _logger = logging.getLogger(__name__)
 
@@ -108,19 +116,17 @@ class Backbones:
         self.names = names
         self._entries = {name: known[name] for name in names}
         self._folder = folder
-        self._lanes = lanes
-        self._recall = recall
-        self._max_waiting = max_waiting
-        self._limits = limits
-        self._watcher = watcher
+        self._opener = Opener(folder, lanes, max_waiting, limits, watcher, recall)
+        self._trunks = Trunks(folder, gpu_memory_bytes=limits.gpu_memory_bytes)
         self._owned = owned
         self._own: dict[str, dict[str, Own]] = {}
         self._reading = threading.Lock()
         self._needed = needed
         self._changed = True
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders: dict[_Key, Encoder] = {}
         self._cards: dict[str, Card] = {}
-        self._opening = asyncio.Lock()
+        self._in_turn = asyncio.Lock()
+        self._opening = threading.Lock()
 
     def standings(self) -> list[Standing]:
         """The operator's backbones, by name."""
@@ -164,26 +170,59 @@ class Backbones:
     @property
     def waiting(self) -> int:
         """Items that wait for any of them."""
-        return sum(encoder.waiting for encoder in self._encoders.values())
+        return sum(encoder.waiting for encoder in list(self._encoders.values()))
 
     def waiting_for(self) -> list[str]:
         """Names of the operator's backbones that are not ready."""
         return [standing.id for standing in self.standings() if standing.state != READY]
 
-    async def encoder(self, name: str, digest: str) -> Encoder:
+    async def encoder(self, name: str, digest: str, tap: str = POOLED) -> Encoder:
         """The encoder of a digest, opened if it is not.
+
+        Args:
+            name: Of the backbone.
+            digest: Of the backbone.
+            tap: Which of its embeddings the encoder gives.
 
         Raises:
             NotReady: It is still being prepared, or this service has another build of that backbone.
         """
-        if digest not in self._encoders:
-            if not (self._folder / digest).is_dir():
-                raise NotReady(
-                    f"Backbone {name} with digest {digest[:12]}... is not here yet; try again in some seconds, or "
-                    "restore the folder 'backbones' from a backup."
-                )
-            await self._open(digest)
-        return self._encoders[digest]
+        encoder = self._encoders.get((digest, tap))
+        if encoder is None:
+            self._require(name, digest)
+            encoder = await self._open(digest, tap)
+        return encoder
+
+    async def tail(self, facts: Facts, head: GraphHead) -> Tail:
+        """An adapter that is a part of its backbone, with what it stands on, opened if it is not.
+
+        Args:
+            facts: Of the version.
+            head: Its session.
+
+        Raises:
+            NotReady: See `encoder`; or the backbone is here without that tap.
+        """
+        digest, tap = facts.backbone_digest, facts.tap
+        backbone = (await self.encoder(facts.backbone, digest)).backbone
+        encoder = self._encoders.get((digest, tap))
+        if encoder is None:
+            await asyncio.to_thread(self._trunks.at, backbone.card, tap)
+            encoder = self._branching(backbone, tap)
+        return Tail(encoder, Addressing(backbone, head))
+
+    def open_for(self, facts: Facts) -> None:
+        """Open what a version stands on beside the backbone itself, so that its first call need not wait. Blocks.
+
+        Raises:
+            NotReady: See `tail`.
+        """
+        if facts.tap == BLOCKS:
+            self._require(facts.backbone, facts.backbone_digest)
+            self._open_now(facts.backbone_digest, facts.tap)
+        elif facts.tuned and facts.tap != INPUT_TAP:
+            self._require(facts.backbone, facts.backbone_digest)
+            self._trunks.open(facts.backbone_digest, facts.tap)
 
     async def warm(self, tenant: str, name: str) -> None:
         """Open a tenant's own backbone, if it is hosted and can be opened."""
@@ -229,8 +268,15 @@ class Backbones:
 
     def close(self) -> None:
         """Stop all encoders."""
-        for encoder in self._encoders.values():
+        for encoder in list(self._encoders.values()):
             encoder.close()
+
+    def _require(self, name: str, digest: str) -> None:
+        if not (self._folder / digest).is_dir():
+            raise NotReady(
+                f"Backbone {name} with digest {digest[:12]}... is not here yet; try again in some seconds, or "
+                "restore the folder 'backbones' from a backup."
+            )
 
     def _operators(self, name: str) -> Standing:
         card = self._cards.get(name)
@@ -239,7 +285,7 @@ class Backbones:
         return Standing(name, card, state, self._entries[name], provider=provider, provider_why=why)
 
     def _tenants(self, own: Own) -> Standing:
-        is_open = own.card is not None and own.card.digest in self._encoders
+        is_open = own.card is not None and (own.card.digest, POOLED) in self._encoders
         provider, why = self._provider(own.card)
         return Standing(
             own.id,
@@ -255,7 +301,7 @@ class Backbones:
 
     def _provider(self, card: Card | None) -> tuple[str, str]:
         """What runs a backbone here, and why; both empty where it is not open."""
-        encoder = self._encoders.get(card.digest) if card else None
+        encoder = self._encoders.get((card.digest, POOLED)) if card else None
         if encoder is None:
             return "", ""
         provider = encoder.backbone.provider
@@ -270,7 +316,7 @@ class Backbones:
                 await self._try_open(own)
 
     async def _try_open(self, own: Own) -> None:
-        if own.card is None or own.card.digest in self._encoders:
+        if own.card is None or (own.card.digest, POOLED) in self._encoders:
             return
         extra = {"tenant": own.tenant, "backbone": own.id, "digest": own.card.digest}
         try:
@@ -283,17 +329,20 @@ class Backbones:
     async def _close_unneeded(self) -> None:
         needed = await asyncio.to_thread(self._needed)
         operators = {card.digest for card in self._cards.values()}
-        for digest in [digest for digest in self._encoders if digest not in operators and digest not in needed]:
-            encoder = self._encoders.pop(digest)
+        for digest, tap in list(self._encoders):
+            if digest in operators or digest in needed:
+                continue
+            encoder = self._encoders.pop((digest, tap))
+            self._trunks.drop(digest)
             deadline_s = asyncio.get_running_loop().time() + DRAIN_S
             while encoder.waiting and asyncio.get_running_loop().time() < deadline_s:
                 await asyncio.sleep(POLL_S)
             await asyncio.to_thread(encoder.close)
-            _logger.info("backbone closed", extra={"digest": digest})
+            _logger.info("backbone closed", extra={"digest": digest, "tap": tap})
 
     async def _make_ready(self, card: Card) -> None:
         try:
-            await self._open(card.digest)
+            await self._open(card.digest, POOLED)
         except Exception:
             _logger.exception("a backbone cannot be opened", extra={"backbone": card.id, "retry_s": RETRY_S})
             await asyncio.sleep(RETRY_S)
@@ -301,37 +350,21 @@ class Backbones:
             self._cards[card.id] = card
             _logger.info("backbone ready", extra={"backbone": card.id, "digest": card.digest})
 
-    async def _open(self, digest: str) -> None:
-        async with self._opening:
-            if digest not in self._encoders:
-                self._encoders[digest] = await asyncio.to_thread(self._opened, digest)
+    async def _open(self, digest: str, tap: str) -> Encoder:
+        async with self._in_turn:  # so that requests that come meanwhile hold no thread each
+            encoder = self._encoders.get((digest, tap))
+            return encoder if encoder is not None else await asyncio.to_thread(self._open_now, digest, tap)
 
-    def _opened(self, digest: str) -> Encoder:
-        """A backbone with one thread for each of many batches, and a second time with all threads for a batch alone.
+    def _branching(self, backbone: Backbone, tap: str) -> Encoder:
+        """Called from the event loop alone, and nothing is opened: no lock, which an opening may hold for a second."""
+        key = (backbone.card.digest, tap)
+        if key not in self._encoders:
+            self._encoders[key] = self._opener.branching(backbone, tap, self._trunks)
+        return self._encoders[key]
 
-        Measured on two cores, where MobileNetV2, MiniLM and a graph of 226 MB agree within some percent: a batch alone
-        takes 0.53 to 0.65 of the time with two threads, and two at once in one session of two threads take 1.01 to 1.14
-        of the time that they take with one thread each. The second session costs the weights once more (20 MB, 90 MB,
-        340 MB): ONNX Runtime lays them out for its kernels in each session of its own, so that weights that two
-        sessions are given in common (`SessionOptions.add_initializer`) save nothing, and its store for what was laid
-        out is not there in Python. Hence a large graph has the session of all threads alone. Whatever a GPU runs has
-        one session too: threads of the CPU hardly matter to it.
-        """
-
-        def opened(threads: int) -> Backbone:
-            return open_backbone(self._folder, digest, threads=threads, limits=self._limits)
-
-        graph = self._folder / digest / GRAPH_NAME
-        is_large = graph.is_file() and graph.stat().st_size > ONE_SESSION_BYTES
-        first = opened(self._lanes if is_large else 1)
-        twice = self._lanes > 1 and not is_large and first.provider == "cpu"
-        wide = opened(self._lanes) if twice else None
-        return Encoder(
-            first,
-            max_waiting=self._max_waiting,
-            lanes=self._lanes,
-            wide=wide,
-            watcher=self._watcher,
-            recall=self._recall,
-            decoders=available_cores(),
-        )
+    def _open_now(self, digest: str, tap: str) -> Encoder:
+        with self._opening:
+            encoder = self._encoders.get((digest, tap))
+            if encoder is None:
+                encoder = self._encoders[digest, tap] = self._opener.open(digest, tap)
+            return encoder

@@ -26,6 +26,7 @@ from service.serving import outlines
 from service.serving.facts import Facts, Known
 from service.serving.graphs import GraphHead, Graphs
 from service.serving.heads import HeadTable, Slot
+from service.serving.maps import MappedSlot, Maps
 from service.serving.recent import Recent
 from service.serving.references import Reference
 from service.store.blobs import Blobs
@@ -41,6 +42,9 @@ SHARED = 512
 Key = tuple[str, str]
 """Tenant and name of an adapter."""
 
+Head = Slot | MappedSlot | GraphHead
+"""What scores embeddings, rows or activations."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -50,12 +54,12 @@ class Served:
 
     Attributes:
         facts: Its manifest, as far as an answer needs it.
-        head: What scores embeddings or rows.
+        head: What scores what its tap gives.
         tenant: Whose it is; None where that is nobody's to know.
     """
 
     facts: Facts
-    head: Slot | GraphHead
+    head: Head
     tenant: str | None = None
 
 
@@ -73,6 +77,7 @@ class Directory:
         graphs: Graphs | None = None,
         *,
         on_event: Callable[[Event], None] | None = None,
+        prepare: Callable[[Facts], None] | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -83,12 +88,16 @@ class Directory:
             graphs: Takes sessions.
             on_event: Called in a thread with each new event, of every kind, after the directory has followed it; when
                 it raises, it is called again with the same events.
+            prepare: Called in a thread with a new version before it takes the place of the old one; when it raises,
+                the old one goes on.
         """
         self._engine = engine
         self._blobs = blobs
         self._heads = heads
         self._graphs = Graphs() if graphs is None else graphs
+        self._maps = Maps()
         self._on_event = on_event
+        self._prepare = prepare
         self._known: Recent[Key, Known] = Recent(KNOWN_BYTES, lambda known: known.size_bytes)
         self._shared: Callable[[Any], Any] = lru_cache(SHARED)(_itself)
         self._aliases = lru_cache(SHARED)(_aliases)
@@ -191,6 +200,8 @@ class Directory:
                 known = known.using(facts)
             if self._held(facts) is None:
                 self._load(facts)
+            if self._prepare is not None:
+                self._prepare(facts)
         self._note(key, known)
 
     def _read(self, key: Key, before: Known | None) -> Known:
@@ -206,15 +217,25 @@ class Directory:
         tenant, name = key
         self._known.put((sys.intern(tenant), sys.intern(name)), known)
 
-    def _held(self, facts: Facts) -> Slot | GraphHead | None:
-        return self._heads.get(facts.head) if facts.kind == "affine" else self._graphs.get(facts.head)
+    def _held(self, facts: Facts) -> Head | None:
+        if facts.kind == "graph":
+            return self._graphs.get(facts.head)
+        slot = self._heads.get(facts.head)
+        if slot is None or not facts.map:
+            return slot
+        map_ = self._maps.get(facts.map)
+        return None if map_ is None else MappedSlot(map_, slot)
 
-    def _load(self, facts: Facts) -> Slot | GraphHead:
+    def _load(self, facts: Facts) -> Head:
         data = self._blobs.get(facts.head)
         if facts.kind == "graph":
-            return self._graphs.put(facts.head, data)
+            return self._graphs.put(facts.head, data, facts.tap)
         tables = read_tables(data)
-        return self._heads.put(facts.head, tables.weight, tables.bias, tables.temperature)
+        slot = self._heads.put(facts.head, tables.weight, tables.bias, tables.temperature)
+        if not facts.map:
+            return slot
+        map_ = self._maps.get(facts.map) or self._maps.put(facts.map, self._blobs.get(facts.map))
+        return MappedSlot(map_, slot)
 
 
 def _itself(value: Any) -> Any:

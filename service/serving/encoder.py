@@ -27,6 +27,7 @@ import numpy.typing as npt
 from models.base import Backbone, Embedding, Encoded, Item
 from models.batching import plan
 from models.long import Long, Pieces
+from models.session import POOLED
 from service.errors import Busy, NotReady
 from service.serving.feeding import Feed
 from service.serving.recall import Recall
@@ -86,6 +87,7 @@ class Encoder:
         watcher: Told of every batch.
         decoders: Threads that decode files; as many as lanes where None.
         recall: Knows what was embedded before; None where nobody does.
+        tap: Which of its embeddings the backbone was opened to give.
     """
 
     def __init__(
@@ -98,8 +100,10 @@ class Encoder:
         watcher: Watcher | None = None,
         decoders: int | None = None,
         recall: Recall | None = None,
+        tap: str = POOLED,
     ) -> None:
         self.backbone = backbone
+        self._tap = tap
         self._wide = wide or backbone
         self._busy = 0
         self._recall = recall
@@ -146,20 +150,41 @@ class Encoder:
         """
         if self._recall is None or tenant is None:
             return await self._embed(items, long)
-        return await self._recall.embed(self.backbone, tenant, items, long, self._embed)
+        return await self._recall.embed(self.backbone, tenant, items, long, self._embed, self._tap)
+
+    async def run(
+        self, items: Sequence[Item], prepared_by: Backbone, width: tuple[int, ...]
+    ) -> tuple[Embedding, npt.NDArray[np.bool_]]:
+        """Run items that something else prepares, truncated, in batches with everybody else's.
+
+        Args:
+            items: What it takes.
+            prepared_by: Prepares them; the encoder's own backbone runs what comes out.
+            width: Of the row that each gets.
+
+        Returns:
+            (n, *width) float32 in the order given, and (n,) bool whether the end of each item was left out.
+
+        Raises:
+            Busy, NotReady, WrongInput: See `embed`.
+        """
+        if items and isinstance(items[0], bytes):
+            return await self._run_files(cast(Sequence[bytes], items), "truncate", prepared_by)
+        return await self._run_texts(items, "truncate", prepared_by, width)
 
     async def _embed(self, items: Sequence[Item], long: Long) -> tuple[Embedding, npt.NDArray[np.bool_]]:
         if items and isinstance(items[0], bytes):
-            return await self._embed_files(cast(Sequence[bytes], items), long)
-        return await self._embed_texts(items, long)
+            return await self._run_files(cast(Sequence[bytes], items), long, self.backbone)
+        return await self._run_texts(items, long, self.backbone, self.backbone.card.taps[self._tap])
 
-    async def _embed_texts(self, texts: Sequence[Item], long: Long) -> tuple[Embedding, npt.NDArray[np.bool_]]:
+    async def _run_texts(
+        self, texts: Sequence[Item], long: Long, prepared_by: Backbone, width: tuple[int, ...]
+    ) -> tuple[Embedding, npt.NDArray[np.bool_]]:
         loop = asyncio.get_running_loop()
         if len(texts) <= INLINE_ITEMS:
-            pieces = self._pieces(texts, long)
+            pieces = _pieces(prepared_by, texts, long)
         else:
-            pieces = await loop.run_in_executor(self._tokenise, self._pieces, texts, long)
-        width = self.backbone.card.taps["pooled"]
+            pieces = await loop.run_in_executor(self._tokenise, _pieces, prepared_by, texts, long)
         items = pieces.encoded
         call = _Call(items, np.empty((len(items), *width), np.float32), loop.create_future(), loop)
         # Neighbours alike in length: of a large call any few that stand together make a batch without padding.
@@ -170,9 +195,11 @@ class Encoder:
             await self._finished(call)
         return pieces.pool(call.out, self.backbone.card), pieces.cut
 
-    async def _embed_files(self, files: Sequence[bytes], long: Long) -> tuple[Embedding, npt.NDArray[np.bool_]]:
+    async def _run_files(
+        self, files: Sequence[bytes], long: Long, prepared_by: Backbone
+    ) -> tuple[Embedding, npt.NDArray[np.bool_]]:
         loop = asyncio.get_running_loop()
-        feed = Feed(self.backbone, files, long, threads=self._decoders)
+        feed = Feed(prepared_by, files, long, threads=self._decoders)
         call = _Call([], {}, loop.create_future(), loop, missing=len(files), feed=feed)
         self._enqueue(call)
         await self._finished(call)
@@ -196,9 +223,6 @@ class Encoder:
             thread.join(timeout=5)
         self._tokenise.shutdown(wait=False)
         self._decode.shutdown(wait=False)
-
-    def _pieces(self, texts: Sequence[Item], long: Long) -> Pieces:
-        return Pieces.of(self.backbone.prepare(texts), long)
 
     def _enqueue(self, call: _Call) -> None:
         with self._changed:
@@ -318,7 +342,10 @@ class Encoder:
         tokens = 0 if chosen[0][0].feed else sum(item.size for item in encoded)
         self._watcher.batch(len(encoded), tokens, encoded[0].size * len(encoded) - tokens if tokens else 0)
         for row, (call, index) in zip(rows, chosen, strict=True):
-            call.out[index] = row
+            if isinstance(row, Exception):
+                _settle(call, row)
+            else:
+                call.out[index] = row
         with self._changed:  # another lane may hold items of the same call
             for call, _ in chosen:
                 call.missing -= 1
@@ -326,6 +353,10 @@ class Encoder:
             self._fed -= finished
         for call in finished:
             _settle(call, None)
+
+
+def _pieces(backbone: Backbone, texts: Sequence[Item], long: Long) -> Pieces:
+    return Pieces.of(backbone.prepare(texts), long)
 
 
 def _stops() -> NotReady:

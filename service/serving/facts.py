@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from adapters.columns import Column, Schema
+from adapters.heads import MAP_NAME
 from adapters.manifest import Manifest
 from service.errors import ArtifactCorrupt
 
@@ -14,8 +15,10 @@ Names = tuple[str, ...]
 KEPT = 32
 """Versions of an adapter that are remembered: those that were asked for last."""
 
-_ADAPTER_BYTES, _VERSION_BYTES, _COLUMN_BYTES, _NAME_BYTES = 500, 400, 1000, 100
+_ADAPTER_BYTES, _VERSION_BYTES, _COLUMN_BYTES, _NAME_BYTES, _NUMBER_BYTES = 500, 400, 1000, 100, 40
 _HEADS = {"affine": "head.safetensors", "graph": "head.onnx"}
+_EMBEDDINGS = frozenset({"pooled", "blocks", "vector", "row"})
+"""Taps at which an item is one embedding, or a row that the head itself makes one of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Facts:
         number: Of the version.
         kind: "affine": rows of the head table; "graph": an ONNX file.
         modality: "text", "image", "audio", "vector" or "table".
-        task: "classification" or "regression".
+        task: "classification", "multilabel" or "regression".
         backbone: Id in the catalogue; "" where there is none.
         backbone_digest: Of the very backbone it was fitted on; "" where there is none.
         width: Length of the embedding, or of the encoded row.
@@ -36,6 +39,10 @@ class Facts:
         columns: What a row is expected to have, for tables.
         long: What happens to a text or sound that the backbone cannot take whole: "truncate" or "chunk".
         head: sha256 (hex) of the blob that serving runs.
+        tap: What the head takes; see `Manifest.tap`.
+        parts: Of the tap's embedding the pieces that the head takes; () where it takes all of it.
+        thresholds: Probability from which on an input has each class; () but where it may have several.
+        map: sha256 (hex) of the map that stands between the embedding and an affine head; "" where there is none.
     """
 
     name: str
@@ -51,6 +58,10 @@ class Facts:
     columns: Schema
     long: str
     head: str
+    tap: str = "pooled"
+    parts: tuple[tuple[int, int], ...] = ()
+    thresholds: tuple[float, ...] = ()
+    map: str = ""
 
     @classmethod
     def of(cls, manifest: Manifest, shared: Callable[[Names], Names]) -> Self:
@@ -80,13 +91,34 @@ class Facts:
             columns=tuple(Column.from_dict(column) for column in manifest.columns),
             long=sys.intern(manifest.long),
             head=file.sha256,
+            tap=sys.intern(manifest.tap),
+            parts=manifest.parts,
+            thresholds=manifest.thresholds,
+            map=_map_of(manifest),
         )
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an input has any number of classes."""
+        return self.task == "multilabel"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the head is a part of the backbone: it takes activations behind a block, or the backbone's inputs."""
+        return self.tap not in _EMBEDDINGS
 
     @property
     def size_bytes(self) -> int:
         """Memory that it takes at most, about."""
+        numbers = _NUMBER_BYTES * (len(self.thresholds) + 2 * len(self.parts))
         names = len(self.classes) + sum(len(column.categories) for column in self.columns)
-        return _VERSION_BYTES + _COLUMN_BYTES * len(self.columns) + _NAME_BYTES * names
+        return _VERSION_BYTES + _COLUMN_BYTES * len(self.columns) + _NAME_BYTES * names + numbers
+
+
+def _map_of(manifest: Manifest) -> str:
+    """The map of an affine head; a graph holds its own."""
+    file = manifest.files.get(MAP_NAME) if manifest.kind == "affine" else None
+    return sys.intern(file.sha256) if file is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Slot:
     Attributes:
         weight: (k, d) float32, read-only.
         bias: (k,) float32, read-only.
-        temperature: Scores are divided by it before the softmax.
+        temperature: Scores are divided by it before they become probabilities.
     """
 
     weight: F32
@@ -59,6 +59,18 @@ class Slot:
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=1, keepdims=True)
         return scores
+
+    def marks(self, z: F32) -> F32:
+        """Calibrated probabilities of each class by itself, where an input may have any number of them.
+
+        Args:
+            z: (n, d) float32.
+
+        Returns:
+            (n, k) float32 in [0, 1].
+        """
+        scores = self.scores(z) / np.float32(self.temperature)
+        return np.asarray(np.exp(-np.logaddexp(np.float32(0), -scores)), dtype=np.float32)
 
 
 def _size_bytes(slot: Slot) -> int:

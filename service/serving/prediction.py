@@ -16,7 +16,9 @@ from service.errors import BodyInvalid
 from service.ids import new_id
 from service.serving.backbones import Backbones
 from service.serving.directory import Directory, Served
+from service.serving.facts import Facts
 from service.serving.graphs import GraphHead
+from service.serving.heads import Slot
 from service.serving.references import Reference
 from service.serving.taps import Doubts, Tapped, Taps
 
@@ -28,7 +30,11 @@ INLINE_SCORES = 10_000
 """Up to this many scores are sorted where they are, in some milliseconds; more go to a thread."""
 
 INLINE_ROWS = 100
-"""Up to this many rows of a table are scored where they are, in some milliseconds; more go to a thread."""
+"""Up to this many rows of a table, or embeddings for a network, are scored where they are, in some milliseconds; more
+go to a thread."""
+
+INLINE_MAPPED = 16
+"""Up to this many embeddings are mapped where they are, 0.02 to 0.2 ms each; more go to a thread."""
 
 MAX_LISTED = 100_000
 """Most labels listed in one answer, over all inputs: some 3 MB."""
@@ -92,10 +98,11 @@ class Predictor:
         """The answers of one version; see `predict`."""
         top_k = min(top_k, len(served.facts.classes))
         _check_size(len(inputs), top_k)
-        tapped = await self._taps.bring(served.facts, inputs, long, served.tenant)
-        rows = isinstance(tapped.at, Rows)
-        small = len(inputs) <= INLINE_ROWS if rows else len(inputs) * len(served.facts.classes) <= INLINE_SCORES
-        if small:
+        if served.facts.tuned:
+            tapped = await self._taps.through(served.facts, cast(GraphHead, served.head), inputs, long)
+        else:
+            tapped = await self._taps.bring(served.facts, inputs, long, served.tenant)
+        if _is_small(served, len(inputs)):
             return _answers(served, tapped, top_k)
         return await asyncio.to_thread(_answers, served, tapped, top_k)
 
@@ -122,10 +129,21 @@ def envelope(served: Served, answers: Answers) -> dict[str, Any]:
     return answer | {"warnings": answers.warnings} if answers.warnings else answer
 
 
+def _is_small(served: Served, inputs: int) -> bool:
+    """Whether the answers are made in some milliseconds."""
+    if inputs * len(served.facts.classes) > INLINE_SCORES:
+        return False
+    if isinstance(served.head, Slot):
+        return True
+    return inputs <= (INLINE_ROWS if isinstance(served.head, GraphHead) else INLINE_MAPPED)
+
+
 def _answers(served: Served, tapped: Tapped, top_k: int) -> Answers:
-    outputs = _outputs(served, tapped.at)
-    if served.facts.classes:
-        predictions = _labels(served.facts.classes, outputs, tapped.cut, top_k)
+    facts, outputs = served.facts, _outputs(served, tapped.at)
+    if facts.multilabel:
+        predictions = _marks(facts, outputs, tapped.cut, top_k)
+    elif facts.classes:
+        predictions = _labels(facts.classes, outputs, tapped.cut, top_k)
     else:
         predictions = _values(outputs, tapped.cut)
     return Answers(predictions, tapped.warnings)
@@ -133,9 +151,14 @@ def _answers(served: Served, tapped: Tapped, top_k: int) -> Answers:
 
 def _outputs(served: Served, at: F32 | Rows) -> F32:
     """(n, k) probabilities of a classification, (n, 1) values of a regression."""
-    if isinstance(served.head, GraphHead):
-        return served.head.run(cast(Rows, at))
-    score = served.head.probabilities if served.facts.classes else served.head.scores
+    facts, head = served.facts, served.head
+    if facts.tuned:
+        return cast(F32, at)
+    if isinstance(head, GraphHead):
+        return head.run(at)
+    if facts.multilabel:
+        return head.marks(cast(F32, at))
+    score = head.probabilities if facts.classes else head.scores
     return score(cast(F32, at))
 
 
@@ -156,6 +179,25 @@ def _labels(classes: Sequence[str], probabilities: F32, cut: frozenset[int], top
     for place, (indexes, values) in enumerate(zip(order.tolist(), best.tolist(), strict=True)):
         top = [[classes[i], round(p, DIGITS)] for i, p in zip(indexes, values, strict=True)]
         answer = {"id": new_id("pr", now_s), "label": top[0][0], "probability": top[0][1], "top": top}
+        answers.append({**answer, "truncated": True} if place in cut else answer)
+    return answers
+
+
+def _marks(facts: Facts, probabilities: F32, cut: frozenset[int], top_k: int) -> list[dict[str, Any]]:
+    """Answers where an input has any number of classes: those that reach their thresholds, and the most probable."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    best = np.take_along_axis(probabilities, order, axis=1)
+    reached = best >= np.asarray(facts.thresholds)[order]
+    now_s = time.time()
+    answers = []
+    for place in range(len(order)):
+        own = order[place, reached[place]], best[place, reached[place]]
+        first = order[place, :top_k], best[place, :top_k]
+        labels, top = (
+            [[facts.classes[i], round(p, DIGITS)] for i, p in zip(at.tolist(), values.tolist(), strict=True)]
+            for at, values in (own, first)
+        )
+        answer = {"id": new_id("pr", now_s), "labels": labels, "top": top}
         answers.append({**answer, "truncated": True} if place in cut else answer)
     return answers
 

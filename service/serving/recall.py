@@ -21,10 +21,9 @@ import numpy.typing as npt
 from models.base import Backbone, Embedding, Item
 from models.errors import WrongInput
 from models.long import Long
+from models.session import POOLED
 from service.store.embedding_file import Found
 from service.store.embeddings import EmbeddingCache, Space
-
-TAP = "pooled"
 
 INLINE_ITEMS = 8
 """Up to this many texts are looked up where they are."""
@@ -57,7 +56,15 @@ class Recall:
         self._seen: set[bytes] = set()
         self._seen_before: set[bytes] = set()
 
-    async def embed(self, backbone: Backbone, tenant: str, items: Sequence[Item], long: Long, embed: Embed) -> Rows:
+    async def embed(
+        self,
+        backbone: Backbone,
+        tenant: str,
+        items: Sequence[Item],
+        long: Long,
+        embed: Embed,
+        tap: str = POOLED,
+    ) -> Rows:
         """Embed items, those that are not known by `embed`.
 
         Args:
@@ -66,6 +73,7 @@ class Recall:
             items: What the backbone takes.
             long: What becomes of items that are longer than it takes at once.
             embed: Embeds some of them.
+            tap: Which of the backbone's embeddings that is.
 
         Returns:
             (n, d) float32 in the order given, and (n,) bool whether the end of each item was left out.
@@ -75,8 +83,8 @@ class Recall:
         """
         if self._off or not items:
             return await embed(items, long)
-        space = Space(tenant, backbone.card.digest, TAP, backbone.provider, long)
-        (width,) = backbone.card.taps[TAP]
+        space = Space(tenant, backbone.card.digest, tap, backbone.provider, long)
+        (width,) = backbone.card.taps[tap]
         texts = isinstance(items[0], str)
         if texts and len(items) <= INLINE_ITEMS:
             keys, found = self._look_up(space, items, width)

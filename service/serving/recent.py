@@ -34,6 +34,10 @@ class Recent(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         return key in self._held
 
+    def held(self) -> list[K]:
+        """Keys that are held now."""
+        return list(self._held)
+
     def get(self, key: K) -> V | None:
         """The value of that key, which is now the most recently used; None where it is not held."""
         value = self._held.get(key)

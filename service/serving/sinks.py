@@ -30,6 +30,9 @@ Answers = Sequence[tuple[Any, ...]]
 GROUP_ROWS = 1024
 """Rows of a group in Parquet: what is held before it is written."""
 
+SEPARATOR = "|"
+"""Between the labels of a row where a cell is a text, as in uploads."""
+
 _BOM = b"\xef\xbb\xbf"
 _HEADER_BYTES = 1 << 20
 
@@ -113,6 +116,8 @@ class _Delimited(Sink):
 def _cell(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, list):
+        return SEPARATOR.join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -162,7 +167,7 @@ class _Parquet(Sink):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        types = {"text": pa.string(), "number": pa.float64(), "flag": pa.bool_()}
+        types = {"text": pa.string(), "texts": pa.list_(pa.string()), "number": pa.float64(), "flag": pa.bool_()}
         self._answers = pa.schema([(column.name, types[column.holds]) for column in columns])
         self._schema = pa.schema([*given, *self._answers])
         self._bytes = _Outbox()

@@ -1,10 +1,13 @@
-"""From the inputs of a call to what a head takes: an adapter's tap.
+"""From the inputs of a call to what a head takes: an adapter's tap; or through a head that is a part of the backbone.
 
 text     strings                     -> the backbone's embeddings, with everybody else's
 image    {"image": "<base64>"}       -> the same, decoded first (`media_inputs`)
 audio    {"audio": "<base64>"}       -> the same
 vector   {"embedding": [numbers]}    -> as they are
 table    {"column": cell, ...}       -> typed rows; what is missing or odd counts as missing, and is said
+
+An adapter may take some pieces of an embedding only. One that takes activations behind a block, or the backbone's own
+inputs, is answered where those are made (`tails`): they are too large to be handed on.
 """
 
 from collections.abc import Sequence
@@ -16,11 +19,13 @@ import numpy.typing as npt
 
 from adapters.base import F32
 from adapters.columns import Rows, type_rows
+from models.base import Item
 from models.errors import Problem, WrongInput
 from models.long import Long
 from service.errors import BodyInvalid
 from service.serving.backbones import Backbones
 from service.serving.facts import Facts
+from service.serving.graphs import GraphHead
 from service.serving.media_inputs import bytes_of, pointing_into
 
 LISTED_PROBLEMS = 20
@@ -35,7 +40,7 @@ class Tapped:
     """What a head takes, and what was noticed on the way.
 
     Attributes:
-        at: (n, d) float32, or n typed rows.
+        at: (n, d) float32, or n typed rows; of `Taps.through` what the head has answered, (n, k) float32.
         cut: Inputs whose end was left out; empty where none was.
         warnings: What the caller should know.
     """
@@ -65,30 +70,77 @@ class Taps:
             NotReady, Busy: See `Encoder.embed`.
             WrongInput: A file cannot be decoded; the problem has its pointer.
         """
-        if facts.modality == "text":
-            return await self._text(facts, inputs, long, tenant)
-        if long is not None and facts.modality != "audio":
-            raise BodyInvalid(
-                f"'long' is for texts and sounds, and {facts.name}:{facts.number} takes {facts.modality} inputs; "
-                "leave it out.",
-                problems=[Problem("only for texts and sounds", pointer="/long")],
-            )
-        if facts.modality in {"image", "audio"}:
-            return await self._files(facts, inputs, long, tenant)
-        return _vectors(facts, inputs) if facts.modality == "vector" else _rows(facts, inputs)
-
-    async def _text(self, facts: Facts, texts: Sequence[Any], long: Long | None, tenant: str | None) -> Tapped:
-        _require(facts, texts, str, "a text (a JSON string)")
-        encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest)
-        return _cut(*await encoder.embed(texts, long or cast(Long, facts.long), tenant))
-
-    async def _files(self, facts: Facts, inputs: Sequence[Any], long: Long | None, tenant: str | None) -> Tapped:
-        files = await bytes_of(facts, inputs)
-        encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest)
+        if long is not None:
+            _check_long(facts, long)
+        if facts.modality in {"vector", "table"}:
+            return _vectors(facts, inputs) if facts.modality == "vector" else _rows(facts, inputs)
+        items = await _items(facts, inputs)
+        encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest, facts.tap)
         try:
-            return _cut(*await encoder.embed(files, long or cast(Long, facts.long), tenant))
+            z, cut = await encoder.embed(items, long or cast(Long, facts.long), tenant)
         except WrongInput as error:
-            raise pointing_into(error, inputs, facts.modality) from None
+            raise _pointing(error, facts, inputs) from None
+        return _cut(taken(z, facts.parts) if facts.parts else z, cut)
+
+    async def through(self, facts: Facts, head: GraphHead, inputs: Sequence[Any], long: Long | None) -> Tapped:
+        """Inputs of a call, answered by an adapter that is a part of its backbone.
+
+        Args:
+            facts: Of the version that answers.
+            head: Its session.
+            inputs: As they were sent.
+            long: ``truncate``, or None for the same.
+
+        Raises:
+            BodyInvalid, WrongInput: As in `bring`; or long ones are to be embedded in pieces.
+            NotReady, Busy: See `Tail.answer`.
+        """
+        if long is not None:
+            _check_long(facts, long)
+        items = await _items(facts, inputs)
+        tail = await self._backbones.tail(facts, head)
+        try:
+            return _cut(*await tail.answer(items, max(1, len(facts.classes))))
+        except WrongInput as error:
+            raise _pointing(error, facts, inputs) from None
+
+
+def taken(z: F32, parts: Sequence[tuple[int, int]]) -> F32:
+    """Pieces of embeddings, one after the other.
+
+    Args:
+        z: (n, d) float32.
+        parts: First and behind the last column of each.
+    """
+    return np.concatenate([z[:, first:behind] for first, behind in parts], axis=1)
+
+
+def _check_long(facts: Facts, long: Long) -> None:
+    if facts.modality not in {"text", "audio"}:
+        raise BodyInvalid(
+            f"'long' is for texts and sounds, and {facts.name}:{facts.number} takes {facts.modality} inputs; leave it "
+            "out.",
+            problems=[Problem("only for texts and sounds", pointer="/long")],
+        )
+    if long == "chunk" and facts.tuned:
+        raise BodyInvalid(
+            f"'long' is \"chunk\", and {facts.name}:{facts.number} is a part of its backbone, which takes as much of "
+            "an input as the backbone takes at once and leaves the rest out. Leave 'long' out, or send the parts of a "
+            "long input as inputs of their own.",
+            problems=[Problem('only "truncate" for this adapter', pointer="/long")],
+        )
+
+
+async def _items(facts: Facts, inputs: Sequence[Any]) -> Sequence[Item]:
+    """What the backbone takes: texts, or the bytes of files; raises BodyInvalid."""
+    if facts.modality == "text":
+        _require(facts, inputs, str, "a text (a JSON string)")
+        return inputs
+    return await bytes_of(facts, inputs)
+
+
+def _pointing(error: WrongInput, facts: Facts, inputs: Sequence[Any]) -> WrongInput:
+    return error if facts.modality == "text" else pointing_into(error, inputs, facts.modality)
 
 
 def _cut(z: F32, cut: npt.NDArray[np.bool_]) -> Tapped:

@@ -12,9 +12,12 @@
     parquet_media, media_table              images and sounds in Parquet
     names, columns                          which column is the text, the label, the target
     cells, vector_cells, numbers            one cell as a text, a label, a number, a vector
-    target                                  classes or numbers, and which rows say it
+    target, several                         one class a row, any number of classes, or a number
+    marks                                   several labels a row in NumPy's files
+    beside                                  which rows belong together, and how much each counts
+    settle, identifiers                     which rows are kept, and what they say
     policy                                  what becomes of bad rows, in every modality
-    quality, leaks                          what a careful reader would have noticed
+    quality, leaks, repeats                 what a careful reader would have noticed
     text, tables, vectors, files            one entry a modality
     read                                    the entry for all of them: `read_upload`
     rows_in                                 files to predict: `open_rows`

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from models.errors import Problem
 from service.errors import FormatUnsupported, UploadRefused
 from service.uploads.archives import Member, open_archive
+from service.uploads.beside import Beside
 from service.uploads.cells import Bad
 from service.uploads.decoding import Candidate, Decoded, decode_all
 from service.uploads.folders import labels_of
@@ -26,7 +27,8 @@ from service.uploads.names import listed, quoted
 from service.uploads.policy import FILES, ROWS, Unit
 from service.uploads.quality import Quality
 from service.uploads.rows import Cell
-from service.uploads.target import Found, decide, quality_of, settle
+from service.uploads.settle import Found, settle
+from service.uploads.target import decide, quality_of
 
 _SHOWN_LEFT_OUT = 5
 
@@ -41,6 +43,7 @@ class Labelled:
         files: (m,) their paths, and how they are read.
         cells: (m,) what is learned of each, as it came.
         file_column, label_column: Where names and labels come from; empty where folders are the labels.
+        beside: Groups and weights.
         problems: Those that are bad already.
         notes: What was decided.
     """
@@ -51,6 +54,7 @@ class Labelled:
     cells: Sequence[Cell]
     file_column: str = ""
     label_column: str = ""
+    beside: Beside = field(default_factory=Beside)
     problems: Sequence[Problem] = ()
     notes: Sequence[str] = field(default_factory=list)
 
@@ -91,15 +95,19 @@ def read_files(labelled: Labelled, medium: Medium, reading: Reading, limits: Lim
     faults = {
         at: f"{labelled.files[at].name}: {found.reason}" for at, found in enumerate(decoded) if isinstance(found, Bad)
     }
-    found = Found(labelled.numbers, labelled.cells, labelled.problems, faults)
-    settled = settle(labelled.label_column, found, task, limits, strict=reading.strict, unit=labelled.unit)
+    found = Found(labelled.numbers, labelled.cells, labelled.problems, faults, labelled.beside)
+    said = reading.task == "classification"
+    settled = settle(
+        labelled.label_column, found, task, limits, strict=reading.strict, unit=labelled.unit, certain=said
+    )
     good = [file for at in settled.index if isinstance(file := decoded[at], Decoded)]
     names = tuple(labelled.files[at].name for at in settled.index)
     keys = [sha256(file.data).digest() for file in good]
     item: Literal["image", "sound"] = "image" if medium == "image" else "sound"
     quality = quality_of(keys, settled, [*labelled.notes, *notes], item=item, unit=labelled.unit)
     _name_conflicts(quality, dict(zip(settled.rows, names, strict=True)))
-    roles = {"file": labelled.file_column, "label" if task == "classification" else "target": labelled.label_column}
+    role = "target" if task == "regression" else "label"
+    roles = {"file": labelled.file_column, role: labelled.label_column, **labelled.beside.roles}
     return Items(
         modality=medium,
         task=task,
@@ -110,7 +118,10 @@ def read_files(labelled: Labelled, medium: Medium, reading: Reading, limits: Lim
         columns={role: column for role, column in roles.items() if column},
         quality=quality,
         labels=settled.labels,
+        label_sets=settled.label_sets,
         targets=settled.targets,
+        groups=settled.groups,
+        weights=settled.weights,
         files=tuple(file.data for file in good),
         names=names,
         media=_media(good, medium),
@@ -151,17 +162,7 @@ def _medium(reading: Reading, kinds: Mapping[str, Kind], members: Sequence[Membe
 
 
 def _by_folder(members: Sequence[Member], media: Sequence[Member], reading: Reading) -> Labelled:
-    for word, given in (("label", reading.label), ("target", reading.target)):
-        if given is not None:
-            raise UploadRefused(
-                f"'{word}' names the column {quoted(given)}, and the archive has no metadata.csv that could hold it: "
-                f"its folders are the labels. Leave '{word}' out."
-            )
-    if reading.task == "regression":
-        raise UploadRefused(
-            "Folders are classes; a regression needs numbers. Add a metadata.csv with the columns file_name and "
-            'target, and send "target": "target".'
-        )
+    _check_folders(reading)
     labels, notes = labels_of(media)
     numbered = [(at, member, label) for at, (member, label) in enumerate(zip(media, labels, strict=True), start=1)]
     return Labelled(
@@ -178,11 +179,35 @@ def _by_folder(members: Sequence[Member], media: Sequence[Member], reading: Read
     )
 
 
+def _check_folders(reading: Reading) -> None:
+    """Refuses words about columns, which folders have not."""
+    words = {name: getattr(reading, name) for name in ("label", "target", "group", "weight")}
+    for word, given in words.items():
+        if given is not None:
+            remedy = f"Leave '{word}' out."
+            if word in {"group", "weight"}:
+                remedy = f"Add one with the columns file_name, label and {word}, or leave '{word}' out."
+            raise UploadRefused(
+                f"'{word}' names the column {quoted(given)}, and the archive has no metadata.csv that could hold it: "
+                f"its folders are the labels. {remedy}"
+            )
+    if reading.task == "regression":
+        raise UploadRefused(
+            "Folders are classes; a regression needs numbers. Add a metadata.csv with the columns file_name and "
+            'target, and send "target": "target".'
+        )
+    if reading.task == "multilabel":
+        raise UploadRefused(
+            "Folders are classes, one a file; where a file has several labels, add a metadata.csv with the columns "
+            "file_name and label, such as 'beach|sunset'."
+        )
+
+
 def _by_table(
     table: Member, members: Sequence[Member], media: Sequence[Member], path: Path, reading: Reading, limits: Limits
 ) -> Labelled:
     beside = path.with_name(f"{path.name}.metadata")
-    listing = read_listing(table, members, beside, limits, label=reading.label or reading.target)
+    listing = read_listing(table, members, beside, reading, limits)
     named = {member.path for member in listing.members if member is not None}
     unnamed = [member for member in media if member.path not in named]
     notes = list(listing.notes)
@@ -196,6 +221,7 @@ def _by_table(
         cells=listing.cells,
         file_column=listing.file_column,
         label_column=listing.label_column,
+        beside=listing.beside,
         problems=listing.problems,
         notes=[*_others([m for m in members if m is not table], media), *notes],
     )
@@ -220,10 +246,11 @@ def _others(members: Sequence[Member], media: Sequence[Member]) -> list[str]:
 
 
 def _task(labelled: Labelled, reading: Reading, limits: Limits) -> tuple[TaskKind, list[str]]:
-    """Classes, unless the caller speaks of a target or of a regression."""
-    if reading.target is None and reading.task is None:
+    """Classes where folders are, or numbers that the caller does not call a target."""
+    if not labelled.label_column:
         return "classification", []
-    return decide(labelled.label_column, labelled.cells, reading.task, limits)
+    numbers = reading.target is not None
+    return decide(labelled.label_column, labelled.cells, reading.task, limits, numbers=numbers)
 
 
 def _name_conflicts(quality: Quality, names: Mapping[int, str]) -> None:

@@ -15,7 +15,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 Modality = Literal["text", "table", "vector", "image", "audio"]
-TaskKind = Literal["classification", "regression"]
+TaskKind = Literal["classification", "multilabel", "regression"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Reading:
         modality: What the items are.
         text: Column of the texts.
         label: Column (or array) of the labels.
-        target: Column of a table's target; given alone, it says that the file is a table.
-        task: Whether classes or numbers are learned.
+        target: Column of a target, words or numbers; given alone, it says that the file is a table.
+        task: Whether one class, any number of classes, or a number is learned of each item.
+        group: Column (or array) that says which rows belong together; they are never split across folds.
+        weight: Column (or array) of how much each row counts.
         columns: Kinds of a table's columns: number, boolean, date, category or ignore, by name.
         strict: Refuse the file for a single bad row.
     """
@@ -37,6 +39,8 @@ class Reading:
     label: str | None = None
     target: str | None = None
     task: TaskKind | None = None
+    group: str | None = None
+    weight: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     strict: bool = False
 
@@ -47,17 +51,20 @@ class Items:
 
     Attributes:
         modality: Which of `texts`, `files`, `vectors` and `table` holds them.
-        task: Which of `labels` and `targets` holds what is learned.
+        task: Which of `labels`, `label_sets` and `targets` holds what is learned.
         rows: (n,) row of each item in the file, 1-based, the header not counted; of folders in an archive, the number
             of the file among its items, in the order of their paths.
         bad: The bad rows that are listed, each with its row number and reason.
         bad_count: All bad rows.
         format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``npy``, ``npz``, ``zip`` or ``tar``.
         columns: Column of each role: text and label, target, embedding and label, or file and label; empty where
-            folders are the labels.
+            folders are the labels; and group and weight where there are such.
         quality: What was noticed.
-        labels: (n,) class names; empty for a regression.
-        targets: (n,) finite float64; None for a classification.
+        labels: (n,) class names; empty where each item has not one.
+        label_sets: (n,) any number of class names each; None where it is one, or a number.
+        targets: (n,) finite float64; None where classes are learned.
+        groups: (n,) what each item belongs to; None where nothing was said of it.
+        weights: (n,) finite float64, none negative and not all zero; None where all count alike.
         texts: (n,) as they came, surrounding blanks included.
         files: (n,) files of images or sounds, byte by byte as they came.
         names: (n,) where each file lies in the archive, or what Parquet calls it.
@@ -76,7 +83,10 @@ class Items:
     columns: dict[str, str]
     quality: Quality
     labels: tuple[str, ...] = ()
+    label_sets: tuple[tuple[str, ...], ...] | None = None
     targets: F64 | None = None
+    groups: tuple[str, ...] | None = None
+    weights: F64 | None = None
     texts: tuple[str, ...] = ()
     files: tuple[bytes, ...] = ()
     names: tuple[str, ...] = ()

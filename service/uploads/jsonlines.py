@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 from models.errors import Problem
 from service.errors import UploadRefused, UploadTooLarge
 from service.uploads.limits import Limits
-from service.uploads.rows import Cell, Nested, Record, Row
+from service.uploads.rows import Cell, Nested, Record, Row, listed
 
 SAMPLE_ROWS = 100
 """Rows whose fields name the columns; a field that none of them has is not found."""
@@ -139,7 +139,9 @@ def _decode(number: int, line: str) -> dict[str, Any] | Problem:
 
 
 def as_cell(value: object) -> Cell:
-    """A decoded JSON value as a cell: of a list or an object only the kind."""
+    """A decoded JSON value as a cell: of an object, or a list of anything but plain values, only the kind."""
+    if isinstance(value, list):
+        return listed(value)
     return value if value is None or isinstance(value, str | int | float) else Nested(_kind(value))
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from models.errors import Problem
 from service.errors import UploadRefused
 from service.uploads.archives import Member
+from service.uploads.beside import Beside
 from service.uploads.formats import open_text_table
+from service.uploads.items import Reading
 from service.uploads.limits import Limits
 from service.uploads.names import FILE_NAMES, LABEL_NAMES, guessed, listed, named, quoted, seen
 from service.uploads.rows import Cell
@@ -30,6 +32,7 @@ class Listing:
         members: (m,) the file of each; None where there is none of that name.
         names: (m,) as the table calls them.
         cells: (m,) what is learned, as it came.
+        beside: Groups and weights.
         problems: Rows that could not be read.
         notes: What the reader decided.
     """
@@ -40,6 +43,7 @@ class Listing:
     members: list[Member | None]
     names: list[str]
     cells: list[Cell]
+    beside: Beside
     problems: list[Problem]
     notes: list[str]
 
@@ -59,15 +63,15 @@ def find_listing(members: Sequence[Member]) -> Member | None:
     return found[0] if found else None
 
 
-def read_listing(table: Member, members: Sequence[Member], path: Path, limits: Limits, *, label: str | None) -> Listing:
+def read_listing(table: Member, members: Sequence[Member], path: Path, reading: Reading, limits: Limits) -> Listing:
     """Reads the table.
 
     Args:
         table: It.
         members: All files of the archive.
         path: Where it may be written for reading; removed again.
+        reading: Which columns are learned from; guessed where it does not say.
         limits: How large it, and each part of it, may be.
-        label: Column that is learned; guessed where None.
 
     Raises:
         UploadRefused: It has no column of files or none of labels.
@@ -77,13 +81,15 @@ def read_listing(table: Member, members: Sequence[Member], path: Path, limits: L
     try:
         path.write_bytes(table.entry.read(limits.bytes))
         opened = open_text_table(path, _kind(table) or "csv", limits, named_by=None)
+        label = reading.label or reading.target
         label_column = named(opened.columns, label, "label") if label else guessed(opened.columns, LABEL_NAMES)
         file_column = guessed(opened.columns, FILE_NAMES, taken=label_column)
         if file_column is None or label_column is None:
             raise _not_found(table, opened.columns, "file_name" if file_column is None else "label")
-        listing = Listing(file_column, label_column, [], [], [], [], [], list(opened.notes))
+        beside = Beside.named(opened.columns, reading, file=file_column, label=label_column)
+        listing = Listing(file_column, label_column, [], [], [], [], beside, [], list(opened.notes))
         by_path = {member.path: member for member in members}
-        for record in opened.rows((file_column, label_column)):
+        for record in opened.rows((file_column, label_column, *beside.columns)):
             if isinstance(record, Problem):
                 listing.problems.append(record)
             else:
@@ -102,6 +108,7 @@ def _enter(
     listing.names.append(name)
     listing.members.append(by_path.get(_beside(table, name)) if name else None)
     listing.cells.append(cells.get(listing.label_column))
+    listing.beside.take(cells)
 
 
 def _beside(table: Member, name: str) -> str:

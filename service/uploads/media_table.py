@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import Problem
+from service.uploads.beside import Beside
 from service.uploads.cells import Bad
 from service.uploads.decoding import Candidate
 from service.uploads.files import Labelled, read_files
 from service.uploads.items import Items, Reading
 from service.uploads.limits import Limits
 from service.uploads.media import Medium
-from service.uploads.parquet_media import FILE, LABEL, NAME
+from service.uploads.parquet_clean import cells_of, rows_of
+from service.uploads.parquet_media import FILE, GROUP, LABEL, NAME, WEIGHT
 from service.uploads.policy import ROWS
 from service.uploads.rows import Cell
 
@@ -38,16 +40,19 @@ def read_media(clean: Path, reply: Mapping[str, Any], medium: Medium, reading: R
     numbers: list[int] = []
     files: list[Candidate] = []
     cells: list[Cell] = []
+    beside = Beside(reply["group_column"], reply["weight_column"])
     with pq.ParquetFile(clean, memory_map=False, pre_buffer=False) as table:
         row = 0
         for batch in table.iter_batches(_BATCH_ROWS, use_threads=False):
-            columns = (batch.column(name).to_pylist() for name in (FILE, NAME, LABEL))
-            for data, name, cell in zip(*columns, strict=True):
+            columns = (batch.column(FILE).to_pylist(), batch.column(NAME).to_pylist(), cells_of(batch.column(LABEL)))
+            others = rows_of(batch.select([name for name in (GROUP, WEIGHT) if name in batch.schema.names]))
+            for data, name, cell, other in zip(*columns, others, strict=True):
                 row += 1
                 if row not in problems:
                     numbers.append(row)
                     files.append(_candidate(row, data, name))
                     cells.append(cell)
+                    beside.take({beside.group: other.get(GROUP), beside.weight: other.get(WEIGHT)})
     labelled = Labelled(
         unit=ROWS,
         numbers=numbers,
@@ -55,6 +60,7 @@ def read_media(clean: Path, reply: Mapping[str, Any], medium: Medium, reading: R
         cells=cells,
         file_column=reply["file_column"],
         label_column=reply["label_column"],
+        beside=beside,
         problems=list(problems.values()),
         notes=reply["notes"],
     )

@@ -1,6 +1,6 @@
 """Names of columns: the ones that people use, finding one by its name, and saying which there are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from service.errors import UploadRefused
@@ -40,6 +40,12 @@ SOUND_NAMES = ("audio", "sound", "clip", "speech", "wav", "file", "bytes", "cont
 """The same for sounds."""
 CLASS_NAMES = ("labelname", "classname", "categoryname", "labeltext", "labelstr")
 """Names of a column with the words for labels that are numbers."""
+CLASSES_NAMES = ("classes", "classnames", "labelnames", "names")
+"""Names of an array of the names of classes, beside labels with a column for each."""
+GROUP_NAMES = ("group", "groups")
+"""Names of an array of groups beside vectors."""
+WEIGHT_NAMES = ("weight", "weights", "sampleweight", "sampleweights")
+"""Names of an array of weights beside vectors."""
 _SHOWN_COLUMNS = 20
 _SHOWN_CHARS = 40
 _COMPARED_COLUMNS = 1000
@@ -95,6 +101,24 @@ def check_different(columns: Sequence[str]) -> None:
         if column in earlier:
             raise twice(column)
         earlier.add(column)
+
+
+def check_apart(roles: Mapping[str, str]) -> None:
+    """Makes sure that no column has two roles.
+
+    Args:
+        roles: Column of each role, in the words of a message.
+
+    Raises:
+        UploadRefused: One has.
+    """
+    of: dict[str, str] = {}
+    for role, column in roles.items():
+        if column in of:
+            raise UploadRefused(
+                f"The {of[column]} and the {role} are the same column, {quoted(column)}. Name two columns."
+            )
+        of[column] = role
 
 
 def twice(name: str) -> UploadRefused:

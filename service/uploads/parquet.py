@@ -17,7 +17,7 @@ from models.errors import InputError, Problem
 from service.errors import UploadRefused, UploadTooLarge, UploadUnreadable
 from service.uploads.limits import Limits
 from service.uploads.parquet_pages import page_bytes
-from service.uploads.parquet_values import is_string, values
+from service.uploads.parquet_values import holds_names, is_list, is_string, listed_values, values
 from service.uploads.rows import Cell, Record, Row
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ class ParquetTable:
             for name in columns:
                 _check_type(name, file.schema_arrow.field(name).type)
             plan = plan_of(file, self.path, columns, self.limits)
+            if any(is_list(file.schema_arrow.field(name).type) for name in columns):
+                plan = Plan((), min(plan.batch_rows, rows_at_once(file, self.path, columns, self.limits)))
         number = decoded_bytes = 0
         with opened(self.path, plan.dictionaries) as file:
             for batch in file.iter_batches(plan.batch_rows, columns=list(columns), use_threads=False):
-                cells, sizes = zip(*(values(batch.column(name), self.limits) for name in columns), strict=True)
+                cells, sizes = zip(*(_values(batch.column(name), self.limits) for name in columns), strict=True)
                 decoded_bytes += sum(sizes)
                 if decoded_bytes > self.limits.bytes:
                     raise too_many_bytes("The texts and labels", f"at least {decoded_bytes}", self.limits)
@@ -224,12 +226,16 @@ def too_many_bytes(what: str, seen: str, limits: Limits) -> UploadTooLarge:
     )
 
 
+def _values(array: "pa.Array", limits: Limits) -> tuple[list[Cell | Problem], int]:
+    return listed_values(array, limits) if is_list(array.type) else values(array, limits)
+
+
 def _check_type(name: str, kind: "pa.DataType") -> None:
     from pyarrow import types
 
     inner = kind.value_type if types.is_dictionary(kind) else kind
-    numbers = (types.is_integer, types.is_boolean, types.is_floating, types.is_null)
-    if not is_string(inner) and not any(check(inner) for check in numbers):
+    plain = (is_string, holds_names, types.is_integer, types.is_boolean, types.is_floating, types.is_null)
+    if not any(check(inner) for check in plain):
         raise UploadRefused(
             f"Column '{name}' has the Parquet type {str(inner)[:80]}; texts and labels must be strings. Convert it."
         )

@@ -10,6 +10,7 @@ from service.uploads.isolated import run_isolated
 from service.uploads.limits import Limits
 from service.uploads.names import listed
 from service.uploads.rows import Cell, Record, Row
+from service.uploads.rows import listed as listed_cell
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,8 +73,7 @@ def rewritten(
     limits: Limits,
     *,
     modality: str | None,
-    text: Mapping[str, object] | None,
-    label: str | None = None,
+    words: Mapping[str, object] | None,
 ) -> dict[str, Any]:
     """Runs the child (see `parquet_child.main`) and returns its answer.
 
@@ -83,14 +83,14 @@ def rewritten(
         filename: What the caller called the file.
         limits: How large it, and each part of it, may be.
         modality: What it holds; None = guess.
-        text: How to read texts; None where a file of texts is to be rewritten as well.
-        label: Column of the labels of images and sounds; None = guess.
+        words: What the caller said about a file of labelled items (`text.as_request`); None where every file, texts
+            too, is to be rewritten as a table without labels.
 
     Raises:
         InputError: The file is damaged, over a limit, or cannot be learned from.
     """
-    request = {"path": str(path), "clean": str(clean), "filename": filename, "modality": modality, "label": label}
-    return run_isolated("service.uploads.parquet_child", {**request, "text": text, "limits": asdict(limits)})
+    request = {"path": str(path), "clean": str(clean), "filename": filename, "modality": modality}
+    return run_isolated("service.uploads.parquet_child", {**request, "words": words, "limits": asdict(limits)})
 
 
 def clean_table(clean: Path, reply: Mapping[str, Any]) -> CleanTable:
@@ -121,4 +121,6 @@ def cells_of(column: "pa.Array") -> list[Cell]:
     elif types.is_timestamp(column.type):
         texts = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
         column = pc.replace_substring_regex(texts, _NO_FRACTION, "")
+    elif types.is_list(column.type):
+        return [None if values is None else listed_cell(values) for values in column.to_pylist()]
     return column.to_pylist()  # type: ignore[no-any-return]

@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import Problem
 from service.errors import UploadRefused
+from service.uploads.beside import Beside
+from service.uploads.items import Reading
 from service.uploads.limits import Limits
 from service.uploads.media import HEAD_BYTES, Medium, kind_of
 from service.uploads.names import CLASS_NAMES, IMAGE_NAMES, LABEL_NAMES, SOUND_NAMES, guessed, listed, named, seen
 from service.uploads.parquet import opened, rows_at_once, too_many_bytes
 from service.uploads.parquet_rewrite import Writing, plain_type
+from service.uploads.parquet_values import holds_names, is_list
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FILE, NAME, LABEL = "file", "name", "label"
-"""Columns of the clean file."""
+FILE, NAME, LABEL, GROUP, WEIGHT = "file", "name", "label", "group", "weight"
+"""Columns of the clean file; the last two only where there are such."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class MediaRewritten:
 
     Attributes:
         file_column, label_column: Where its files and labels come from.
+        group_column, weight_column: The same of groups and weights; empty where there are none.
         rows: How many rows it has.
         problems: Rows that cannot be used; what is wrong there is null in the clean file.
         notes: What was decided.
@@ -41,6 +45,8 @@ class MediaRewritten:
 
     file_column: str
     label_column: str
+    group_column: str
+    weight_column: str
     rows: int
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
@@ -64,7 +70,7 @@ def medium_of(path: Path, column: str, limits: Limits) -> Medium | None:
     return None
 
 
-def rewrite_media(path: Path, clean: Path, limits: Limits, *, medium: Medium, label: str | None) -> MediaRewritten:
+def rewrite_media(path: Path, clean: Path, limits: Limits, *, medium: Medium, reading: Reading) -> MediaRewritten:
     """Writes the clean file.
 
     Args:
@@ -72,10 +78,10 @@ def rewrite_media(path: Path, clean: Path, limits: Limits, *, medium: Medium, la
         clean: Where to write.
         limits: How large each part may be.
         medium: What the files are.
-        label: Column that is learned; guessed where None.
+        reading: Which columns are learned from; guessed where it does not say.
 
     Raises:
-        UploadRefused: It has no column of files or of labels, or several.
+        UploadRefused: It has no column of files or of labels, or several; or none of those that were named.
         UploadTooLarge: More bytes than the limits allow.
         UploadUnreadable: The file is damaged.
     """
@@ -84,24 +90,35 @@ def rewrite_media(path: Path, clean: Path, limits: Limits, *, medium: Medium, la
 
     with opened(path) as file:
         schema = file.schema_arrow
-        files, (labels, words, notes) = _file_column(schema, medium), _label_column(schema, label)
-        rows = rows_at_once(file, path, [files, labels], limits)
-        kind = plain_type(schema.field(labels).type, vectors=False)
-    if kind is None:
-        raise UploadRefused(
-            f"The column '{labels}' does not hold one word or number a row; name another: label=<column>."
-        )
-    plain = Writing(pa.schema([(labels, kind)]), limits)
-    written = pa.schema([(FILE, pa.large_binary()), (NAME, pa.string()), (LABEL, pa.string() if words else kind)])
+        files = _file_column(schema, medium)
+        labels, words, notes = _label_column(schema, reading.label or reading.target)
+        beside = Beside.named(schema.names, reading, file=files, label=labels)
+        others = [labels, *beside.columns]
+        rows = rows_at_once(file, path, [files, *others], limits)
+        kinds = {name: _kind(schema, name, role) for role, name in {"label": labels, **beside.roles}.items()}
+    plain = Writing(pa.schema(list(kinds.items())), limits)
+    written = pa.schema(
+        [
+            *(
+                (FILE, pa.large_binary()),
+                (NAME, pa.string()),
+                (LABEL, pa.string() if words and not is_list(kinds[labels]) else kinds[labels]),
+            ),
+            *((role, kinds[name]) for role, name in beside.roles.items()),
+        ]
+    )
     large = _Large(limits)
-    with opened(path, [labels]) as file, pq.ParquetWriter(clean, written, compression="none") as sink:
-        for batch in file.iter_batches(rows, columns=[files, labels], use_threads=False):
+    dictionaries = [name for name in others if not is_list(kinds[name])]
+    with opened(path, dictionaries) as file, pq.ParquetWriter(clean, written, compression="none") as sink:
+        for batch in file.iter_batches(rows, columns=[files, *others], use_threads=False):
             data, names = _files(batch.column(files))
             kept = large.without(data, plain.rows)
-            column = plain.plain(batch.select([labels])).column(0)
-            sink.write_batch(pa.record_batch([kept, names, _worded(column, words)], schema=written))
+            learned, *rest = plain.plain(batch.select(others)).columns
+            sink.write_batch(pa.record_batch([kept, names, _worded(learned, words), *rest], schema=written))
     problems = sorted([*large.problems, *plain.problems], key=lambda problem: problem.row or 0)
-    return MediaRewritten(files, labels, plain.rows, tuple(problems), tuple(notes))
+    return MediaRewritten(
+        *(files, labels, beside.group, beside.weight), rows=plain.rows, problems=tuple(problems), notes=tuple(notes)
+    )
 
 
 class _Large:
@@ -155,6 +172,21 @@ def _bytes_type(kind: "pa.DataType") -> "pa.DataType | None":
     return kind if is_binary else None
 
 
+def _kind(schema: "pa.Schema", column: str, role: str) -> "pa.DataType":
+    """The plain type of a column of labels, groups or weights."""
+    import pyarrow as pa
+
+    given = schema.field(column).type
+    if role == "label" and holds_names(given):
+        return pa.list_(pa.string())
+    kind = plain_type(given, vectors=False)
+    if kind is None:
+        raise UploadRefused(
+            f"The column '{column}' does not hold one word or number a row; name another: {role}=<column>."
+        )
+    return kind
+
+
 def _file_column(schema: "pa.Schema", medium: Medium) -> str:
     columns = media_columns(schema)
     if not columns:
@@ -182,13 +214,16 @@ def _label_column(schema: "pa.Schema", label: str | None) -> tuple[str, Sequence
 
 
 def _class_names(schema: "pa.Schema", column: str) -> list[str]:
-    """The words that `datasets` writes for a column of class numbers."""
-    if not _is_whole(schema.field(column).type):
+    """The words that `datasets` writes for a column of class numbers, or of lists of them."""
+    kind = schema.field(column).type
+    if not _is_whole(kind.value_type if is_list(kind) else kind):
         return []
     try:
         told: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        names = told["info"]["features"][column]["names"]
-    except (ValueError, LookupError, TypeError):
+        feature = told["info"]["features"][column]
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+        names = feature["names"]
+    except (ValueError, LookupError, TypeError, AttributeError):
         return []
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
@@ -200,11 +235,15 @@ def _is_whole(kind: "pa.DataType") -> bool:
 
 
 def _worded(labels: "pa.Array", words: Sequence[str]) -> "pa.Array":
-    """Class numbers as their words; one without a word is null."""
+    """Class numbers, or lists of them, as their words; one without a word is null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not words:
         return labels
+    if is_list(labels.type):
+        of = {str(at): word for at, word in enumerate(words)}
+        lists = ([of.get(name) for name in row] if row is not None else None for row in labels.to_pylist())
+        return pa.array(list(lists), labels.type)
     known = pc.and_(pc.greater_equal(labels, 0), pc.less(labels, len(words)))
     return pc.take(pa.array(words, pa.string()), pc.if_else(known, labels, pa.scalar(None, labels.type)))

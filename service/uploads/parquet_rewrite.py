@@ -4,6 +4,7 @@ This runs in a child process (`parquet_child`). The clean file has the same rows
 those of one value a cell, in the nearest plain type, and, where asked, those of one list of numbers a cell.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from service.errors import UploadTooLarge
 from service.uploads.limits import Limits
 from service.uploads.names import check_different
 from service.uploads.parquet import check_rows, opened, plan_of, too_many_bytes
-from service.uploads.parquet_values import is_string, values
-from service.uploads.rows import check_cells
+from service.uploads.parquet_values import holds_names, is_list, is_string, listed_values, values
+from service.uploads.rows import MOST_LISTED, Cell, Listed, Nested, check_cells
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +43,7 @@ class Rewritten:
     problems: tuple[Problem, ...]
 
 
-def rewrite(path: Path, clean: Path, limits: Limits, *, vectors: bool) -> Rewritten:
+def rewrite(path: Path, clean: Path, limits: Limits, *, vectors: bool, label: str | None = None) -> Rewritten:
     """Writes the clean file.
 
     Args:
@@ -50,6 +51,7 @@ def rewrite(path: Path, clean: Path, limits: Limits, *, vectors: bool) -> Rewrit
         clean: Where to write.
         limits: How large each part may be.
         vectors: Whether columns of lists of numbers are kept.
+        label: The column of which lists of names are kept as well, as one of its plain columns.
 
     Raises:
         UploadRefused: Two columns have the same name.
@@ -60,14 +62,17 @@ def rewrite(path: Path, clean: Path, limits: Limits, *, vectors: bool) -> Rewrit
         given = file.schema_arrow
         check_different(given.names)
         kinds = {name: plain_type(given.field(name).type, vectors=vectors) for name in given.names}
-        columns = tuple(name for name, kind in kinds.items() if kind is not None and not _is_list(kind))
-        lists = tuple(name for name, kind in kinds.items() if kind is not None and _is_list(kind))
+        kinds |= _label_kind(given, kinds, label)
+        columns = tuple(name for name, kind in kinds.items() if kind is not None and not _is_vectors(kind))
+        lists = tuple(name for name, kind in kinds.items() if kind is not None and _is_vectors(kind))
         check_cells(file.metadata.num_rows * len(columns), limits)
         plan = plan_of(file, path, [*columns, *lists], limits)
     schema = _schema({name: kind for name, kind in kinds.items() if kind is not None})
     writing = Writing(schema, limits)
-    rows = min(plan.batch_rows, _LIST_BATCH_ROWS) if lists else plan.batch_rows
-    dictionaries = columns if plan.dictionaries else ()  # lists have none
+    nested = [name for name, kind in kinds.items() if kind is not None and is_list(kind)]
+    rows = min(plan.batch_rows, _LIST_BATCH_ROWS) if nested else plan.batch_rows
+    # Lists have no dictionaries.
+    dictionaries = [name for name in columns if name not in nested] if plan.dictionaries else ()
     with opened(path, dictionaries) as file, _writer(clean, schema) as sink:
         for batch in file.iter_batches(rows, columns=schema.names, use_threads=False) if schema.names else ():
             sink.write_batch(writing.plain(batch))
@@ -101,12 +106,14 @@ class Writing:
 
         if is_string(kind) and is_string(_inner(array.type)):
             return self._strings(array, problems)
+        if is_list(kind) and not _is_vectors(kind):
+            return self._names(array, problems)
         if isinstance(array, pa.DictionaryArray):
             array = array.dictionary_decode()
         if pa.types.is_decimal(array.type):
             array = array.cast(pa.string())  # the direct way rounds some decimals to a neighbour of the nearest float
         plain = array.cast(kind, safe=False)
-        if _is_list(kind):
+        if is_list(kind):
             self._numbers += len(plain.values)
             if self._numbers > self._limits.numbers:
                 raise UploadTooLarge(
@@ -118,14 +125,29 @@ class Writing:
     def _strings(self, array: "pa.Array", problems: dict[int, str]) -> "pa.Array":
         import pyarrow as pa
 
-        cells, size = values(array, self._limits)
+        cells = self._counted(values(array, self._limits), problems)
+        return pa.array(cells, pa.string())
+
+    def _names(self, array: "pa.Array", problems: dict[int, str]) -> "pa.Array":
+        import pyarrow as pa
+
+        cells = self._counted(listed_values(array, self._limits), problems)
+        for at, cell in enumerate(cells):
+            if isinstance(cell, Nested) and not isinstance(cell, Listed):
+                problems.setdefault(at, f"a list has more than {MOST_LISTED} values")
+        plain = [_words_of(cell) if isinstance(cell, Listed) else None for cell in cells]
+        return pa.array(plain, pa.list_(pa.string()))
+
+    def _counted(self, read: tuple[list[Cell | Problem], int], problems: dict[int, str]) -> list[Cell]:
+        """The cells that can be used; the others are entered, and null."""
+        cells, size = read
         self._bytes += size
         if self._bytes > self._limits.bytes:
             raise too_many_bytes("The texts", f"at least {self._bytes}", self._limits)
         for at, cell in enumerate(cells):
             if isinstance(cell, Problem):
                 problems.setdefault(at, cell.detail)
-        return pa.array([None if isinstance(cell, Problem) else cell for cell in cells], pa.string())
+        return [None if isinstance(cell, Problem) else cell for cell in cells]
 
 
 def _writer(clean: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
@@ -163,11 +185,35 @@ def plain_type(kind: "pa.DataType", *, vectors: bool) -> "pa.DataType | None":
     return next((plain for check, plain in nearest if check(kind)), None)
 
 
+def _label_kind(
+    given: "pa.Schema", kinds: Mapping[str, "pa.DataType | None"], label: str | None
+) -> dict[str, "pa.DataType"]:
+    """The column of the labels as lists of names, where it holds such and is not the only one that may be vectors."""
+    import pyarrow as pa
+
+    if label is None or not holds_names(given.field(label).type):
+        return {}
+    others = any(kind is not None and is_list(kind) for name, kind in kinds.items() if name != label)
+    return {label: pa.list_(pa.string())} if kinds[label] is None or others else {}
+
+
+def _words_of(cell: Listed) -> list[str | None]:
+    """Whole numbers and truth values as the labels that they are."""
+    return [
+        str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
+        for value in cell.values
+    ]
+
+
+def _is_vectors(kind: "pa.DataType") -> bool:
+    return is_list(kind) and not is_string(kind.value_type)
+
+
 def holds_vectors(kind: "pa.DataType") -> bool:
     """A type whose values are lists of numbers."""
     from pyarrow import types
 
-    return _is_list(kind) and bool(types.is_integer(kind.value_type) or types.is_floating(kind.value_type))
+    return is_list(kind) and bool(types.is_integer(kind.value_type) or types.is_floating(kind.value_type))
 
 
 def _inner(kind: "pa.DataType") -> "pa.DataType":
@@ -176,13 +222,7 @@ def _inner(kind: "pa.DataType") -> "pa.DataType":
     return kind.value_type if types.is_dictionary(kind) else kind
 
 
-def _is_list(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-
-
 def _words(kind: "pa.DataType") -> str:
     from pyarrow import types
 
-    return "lists" if _is_list(kind) else "objects" if types.is_struct(kind) else f"values of the type {str(kind)[:80]}"
+    return "lists" if is_list(kind) else "objects" if types.is_struct(kind) else f"values of the type {str(kind)[:80]}"

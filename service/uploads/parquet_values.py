@@ -1,11 +1,12 @@
 """One column of a Parquet batch as Python values, measured before it is copied out row by row."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import Problem
 from service.errors import UploadTooLarge
 from service.uploads.limits import Limits
-from service.uploads.rows import Cell
+from service.uploads.rows import Cell, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,55 @@ def values(array: "pa.Array", limits: Limits) -> tuple[list[Cell | Problem], int
     problem = Problem(f"a cell is longer than {limits.cell_chars} characters, which is the limit")
     cells = [problem if bad else value for bad, value in zip(too_long.to_pylist(), _decoded(kept), strict=True)]
     return cells, pc.sum(pc.binary_length(kept)).as_py() or 0
+
+
+def listed_values(array: "pa.Array", limits: Limits) -> tuple[list[Cell | Problem], int]:
+    """Lists of a batch as cells, and the bytes of their strings (see `values`).
+
+    Args:
+        array: (n,) lists of strings, whole numbers or truth values (`holds_names`), or nulls.
+        limits: The strings of all rows together may have no more than `limits.bytes`.
+
+    Raises:
+        UploadTooLarge: They have more, or there are more of them than `limits.cells`.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    flat = array.flatten()
+    size = (pc.sum(pc.binary_length(flat)).as_py() or 0) if is_string(flat.type) else flat.nbytes
+    if len(flat) > limits.cells or size > limits.bytes:
+        raise UploadTooLarge(
+            f"The lists of labels hold {len(flat)} values of {size} bytes in {len(array)} rows; the limits are "
+            f"{limits.cells} and {limits.bytes}. Send fewer or shorter ones."
+        )
+    try:
+        return [None if row is None else listed(row) for row in array.to_pylist()], size
+    except UnicodeDecodeError:
+        rows = array.cast(pa.large_list(pa.large_binary())).to_pylist()
+        return [None if row is None else _listed_utf8(row) for row in rows], size
+
+
+def _listed_utf8(row: Sequence[bytes | None]) -> Cell | Problem:
+    words = [None if word is None else _utf8(word) for word in row]
+    return next((word for word in words if isinstance(word, Problem)), None) or listed(words)
+
+
+def holds_names(kind: "pa.DataType") -> bool:
+    """A type whose values are lists of what can be labels: strings, whole numbers, truth values."""
+    from pyarrow import types
+
+    if not is_list(kind):
+        return False
+    inner = kind.value_type
+    return bool(is_string(inner) or types.is_integer(inner) or types.is_boolean(inner) or types.is_null(inner))
+
+
+def is_list(kind: "pa.DataType") -> bool:
+    """A type whose values are lists, however they are laid out."""
+    from pyarrow import types
+
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def is_string(kind: "pa.DataType") -> bool:

@@ -127,43 +127,65 @@ class RowLedger(_Ledger):
     def __init__(self, limits: Limits, *, strict: bool, unit: Unit = ROWS) -> None:
         super().__init__(limits, strict=strict, unit=unit)
         self._lost: Counter[str] = Counter()
+        self._kept = 0
         self.classes: Counter[str] = Counter()
 
     @property
     def kept(self) -> int:
         """Good rows."""
-        return self.classes.total()
+        return self._kept
 
-    def keep(self, label: str) -> None:
-        """Counts a good row.
+    def keep(self, *labels: str) -> None:
+        """Counts a good row of a class, or of several.
 
         Raises:
-            UploadTooLarge: Its class is one more than `limits.classes`.
+            UploadTooLarge: A class is one more than `limits.classes`.
         """
-        self.classes[label] += 1
+        self._kept += 1
+        for label in labels:
+            self.classes[label] += 1
         if len(self.classes) > self._limits.classes:
             raise UploadTooLarge(
                 f"There are more than {self._limits.classes} different labels, which is the limit. "
                 "Is the label column the right one?"
             )
 
-    def reject(self, problem: Problem, label: str | None = None) -> None:
-        """Counts a bad row; `label` is its class where that could be read."""
+    def reject(self, problem: Problem, *labels: str) -> None:
+        """Counts a bad row; `labels` are its classes where those could be read."""
         self._enter(problem)
-        if label is not None and (label in self._lost or len(self._lost) <= self._limits.classes):
-            self._lost[label] += 1
+        for label in labels:
+            if label in self._lost or len(self._lost) <= self._limits.classes:
+                self._lost[label] += 1
 
     def _judge(self) -> None:
         if vanished := [label for label in self._lost if label not in self.classes]:
             raise self._refused(f"All {self._unit.many} of {_named(vanished)} are bad, so nothing of it would be left.")
         if len(self.classes) < 2:
-            raise self._one_class()
+            raise self._too_few()
 
-    def _one_class(self) -> UploadRefused:
+    def _too_few(self) -> UploadRefused:
         label, items = next(iter(self.classes.items()))
-        rows = f"1 {self._unit.one} has" if items == 1 else f"All {items} {self._unit.many} have"
+        left = " that are left" if self.bad_count else ""
+        rows = f"1 {self._unit.one} has" if items == 1 else f"All {items} {self._unit.many}{left} have"
         return UploadRefused(
             f"{rows} the label {_quoted(label)}; a classifier needs at least two classes. {self._unit.classes}",
+            problems=self.problems,
+        )
+
+
+class SetLedger(RowLedger):
+    """The account of a classification with any number of classes a row."""
+
+    _smallest = "two rows and two labels"
+
+    def _too_few(self) -> UploadRefused:
+        many = self._unit.many
+        seen = f"None of the {self.kept} {many} has a label"
+        if self.classes:
+            seen = f"There is one label, {_quoted(next(iter(self.classes)))}, in all {self.kept} {many}"
+        return UploadRefused(
+            f"{seen}; at least two different ones are needed. {self._unit.classes} Where one thing is either so or "
+            "not, send both as classes, such as 'spam' and 'no spam'.",
             problems=self.problems,
         )
 

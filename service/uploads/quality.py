@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal, Required, TypedDict
 
+from service.uploads.cells import BAR
 from service.uploads.policy import ROWS, Unit
 
 _LISTED_CONFLICTS = 20
@@ -36,13 +37,15 @@ class Quality(TypedDict, total=False):
 
     items: Required[int]
     classes: Required[dict[str, int]]
-    """Empty for a regression."""
+    """Items of each class; empty for a regression."""
     duplicates: Required[int]
     """Items that repeat an earlier one, label or target included."""
     conflicts: list[Conflict]
     """The first 20 items that carry several labels; not for a regression."""
     smallest_class: SmallestClass
     """Not for a regression."""
+    labels_per_item: float
+    """How many labels an item has on average, where it may have any number."""
     rows_read: Required[int]
     rows_left_out: Required[int]
     notes: Required[list[str]]
@@ -93,6 +96,27 @@ def assess(
         "rows_left_out": bad_count,
         "notes": [*notes, *found_notes],
     }
+
+
+def assess_sets(
+    items: Sequence[Hashable],
+    label_sets: Sequence[Sequence[str]],
+    rows: Sequence[int],
+    classes: Mapping[str, int],
+    *,
+    bad_count: int,
+    notes: Sequence[str],
+    item: Literal["text", "row", "vector", "image", "sound"] = "text",
+    unit: Unit = ROWS,
+) -> Quality:
+    """Assesses the items of a classification with any number of labels an item (see `assess`).
+
+    Items contradict each other where their labels are not all the same.
+    """
+    joined = [BAR.join(sorted(labels)) for labels in label_sets]
+    quality = assess(items, joined, rows, classes, bad_count=bad_count, notes=notes, item=item, unit=unit)
+    quality["labels_per_item"] = round(sum(map(len, label_sets)) / len(label_sets), 4)
+    return quality
 
 
 def assess_values(
@@ -150,7 +174,11 @@ def _class_notes(classes: Mapping[str, int]) -> list[str]:
     if few := [name for name, items in classes.items() if items < _FEW_ITEMS]:
         notes.append(f"Fewer than {_FEW_ITEMS} items: {_listed(few)}. A few more of each would help most.")
     if alike := _alike(classes):
-        notes.append(f"Labels that differ only in case or blanks are different classes: {_listed(alike)}.")
+        counts = [f"'{name}' ({classes[name]})" for name in alike]
+        notes.append(
+            "Labels that differ only in case or blanks are different classes, with so many items: "
+            f"{_cut(counts)}. If they mean the same, spell them alike and send the file again."
+        )
     return notes
 
 
@@ -162,8 +190,12 @@ def _alike(classes: Mapping[str, int]) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:_LISTED_CLASSES])
-    return f"{shown} and {len(names) - _LISTED_CLASSES} more" if len(names) > _LISTED_CLASSES else shown
+    return _cut([f"'{name}'" for name in names])
+
+
+def _cut(words: Sequence[str]) -> str:
+    shown = ", ".join(words[:_LISTED_CLASSES])
+    return f"{shown} and {len(words) - _LISTED_CLASSES} more" if len(words) > _LISTED_CLASSES else shown
 
 
 def _counted(count: int, unit: Unit) -> str:

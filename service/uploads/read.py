@@ -4,7 +4,9 @@ sniff -> modality (said or guessed) -> text | tables | vectors | files (images a
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+import numpy as np
 
 from service.errors import UploadRefused
 from service.uploads.files import read_archive
@@ -17,7 +19,7 @@ from service.uploads.npy import open_arrays
 from service.uploads.parquet_clean import clean_table, rewritten
 from service.uploads.sniff import Format, sniff
 from service.uploads.tables import read_table
-from service.uploads.text import TextItems, from_json, read_text_here
+from service.uploads.text import TextItems, as_request, from_json, read_text_here
 from service.uploads.vector_sources import list_fields
 from service.uploads.vectors import read_vectors
 
@@ -38,7 +40,8 @@ def read_upload(path: Path, filename: str, reading: Reading, limits: Limits) -> 
     """Reads a file of labelled items. Blocks: call it from a worker thread.
 
     The modality is the caller's; else images or sounds where the file is an archive, or Parquet with a column of bytes
-    that are one or the other and none called as texts are; a table where a target was named; vectors where the file is
+    that are one or the other and none called as texts are; texts where their column was named, and a table where a
+    target was; vectors where the file is
     NumPy's or has one column of lists of numbers and none called as texts are; and texts otherwise.
 
     Args:
@@ -56,14 +59,14 @@ def read_upload(path: Path, filename: str, reading: Reading, limits: Limits) -> 
     kind = sniff(path, filename, limits, archives=True)
     if kind in {"zip", "tar"}:
         return _read_archive(path, "zip" if kind == "zip" else "tar", reading, limits)
-    modality = reading.modality or ("table" if reading.target is not None or reading.columns else None)
+    modality = reading.modality or _said(reading)
     if modality is None and kind != "parquet":
         modality = _guess(path, kind, reading, limits)
     _check_words(reading, modality)
     if kind == "parquet":
         return _read_parquet(path, filename, modality, reading, limits)
     if modality == "text":
-        return _of_texts(read_text_here(path, filename, limits=limits, **_text_options(reading)))
+        return _of_texts(read_text_here(path, filename, reading, limits, otherwise=_otherwise(reading)))
     if modality == "vector":
         return _read_vectors(path, kind, reading, limits)
     if modality in {"image", "audio"}:
@@ -72,6 +75,13 @@ def read_upload(path: Path, filename: str, reading: Reading, limits: Limits) -> 
             "class or with a metadata.csv beside them, or as Parquet with a column of their bytes."
         )
     return read_table(open_text_table(path, kind, limits, named_by=None), reading, limits)
+
+
+def _said(reading: Reading) -> Modality | None:
+    """The modality that the caller's words mean."""
+    if reading.columns or (reading.target is not None and reading.text is None):
+        return "table"
+    return "text" if reading.target is not None else None
 
 
 def _read_archive(path: Path, kind: Literal["zip", "tar"], reading: Reading, limits: Limits) -> Items:
@@ -97,7 +107,7 @@ def _guess(path: Path, kind: Format, reading: Reading, limits: Limits) -> Modali
 def _check_words(reading: Reading, modality: Modality | None) -> None:
     """Refuses words that mean nothing in a modality, instead of passing over them."""
     foreign: dict[str | None, dict[str, object]] = {
-        "text": {"target": reading.target, "columns": reading.columns},
+        "text": {"label": reading.label if reading.target is not None else None, "columns": reading.columns},
         "table": {"text": reading.text, "label": reading.label if reading.target is not None else None},
         "vector": {"text": reading.text, "columns": reading.columns},
         "image": {"text": reading.text, "columns": reading.columns},
@@ -108,23 +118,17 @@ def _check_words(reading: Reading, modality: Modality | None) -> None:
         what = _WHAT[modality or "text"]
         remedy = "Leave it out." if modality in {"table", "image", "audio"} else f"Leave it out. {_OR_A_TABLE}"
         raise UploadRefused(f"'{given[0]}' was given, which means nothing for {what}. {remedy}")
-    if modality == "text" and reading.task == "regression":
-        raise UploadRefused(
-            f"Texts are sorted into classes; a regression needs a table or vectors. Leave out 'task'. {_OR_A_TABLE}"
-        )
 
 
-def _text_options(reading: Reading) -> dict[str, Any]:
-    otherwise = _OR_A_TABLE if reading.modality is None else ""
-    return {"text": reading.text, "label": reading.label, "strict": reading.strict, "otherwise": otherwise}
+def _otherwise(reading: Reading) -> str:
+    return _OR_A_TABLE if reading.modality is None else ""
 
 
 def _read_parquet(path: Path, filename: str, modality: Modality | None, reading: Reading, limits: Limits) -> Items:
     clean = path.with_name(f"{path.name}.clean")
     try:
-        label = reading.label or reading.target
-        text = _text_options(reading)
-        reply = rewritten(path, clean, filename, limits, modality=modality, text=text, label=label)
+        words = as_request(reading, _otherwise(reading))
+        reply = rewritten(path, clean, filename, limits, modality=modality, words=words)
         found = reply.pop("modality")
         if found == "text":
             _check_words(reading, "text")
@@ -155,13 +159,17 @@ def _read_vectors(path: Path, kind: Format, reading: Reading, limits: Limits) ->
 def _of_texts(read: TextItems) -> Items:
     return Items(
         modality="text",
-        task="classification",
+        task=read.task,
         rows=read.rows,
         bad=read.bad,
         bad_count=read.bad_count,
         format=read.format,
-        columns={"text": read.text_column, "label": read.label_column},
+        columns=read.columns,
         quality=read.quality,
         labels=read.labels,
+        label_sets=read.label_sets,
+        targets=None if read.targets is None else np.array(read.targets, dtype=np.float64),
+        groups=read.groups,
+        weights=None if read.weights is None else np.array(read.weights, dtype=np.float64),
         texts=read.texts,
     )

@@ -19,7 +19,23 @@ class Nested:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed(Nested):
+    """A list of plain values, which may be several labels."""
+
+    values: tuple[Scalar, ...] = ()
+
+
 Cell = Scalar | Nested
+
+MOST_LISTED = 1_000
+"""Most values of a list that are kept; of a longer one nothing but that it is a list."""
+
+
+def listed(values: Sequence[object]) -> Nested:
+    """A list as a cell: with its values where they are plain and not too many."""
+    plain = tuple(value for value in values if value is None or isinstance(value, str | int | float))
+    return Listed("a list", plain) if len(plain) == len(values) <= MOST_LISTED else Nested("a list")
 
 
 @dataclass(frozen=True, slots=True)

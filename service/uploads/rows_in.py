@@ -160,7 +160,7 @@ def _open_vectors(path: Path, kind: Format, limits: Limits) -> Incoming:
 
 
 def _open_parquet(path: Path, filename: str, limits: Limits, modality: Modality, clean: Path) -> "_ParquetRows":
-    reply = rewritten(path, clean, filename, limits, modality=modality, text=None)
+    reply = rewritten(path, clean, filename, limits, modality=modality, words=None)
     table = clean_table(clean, reply)
     count = check_rows(((row, table.problems.get(row)) for row in range(1, reply["rows"] + 1)), limits)
     embedding = embedding_column(table) if modality == "vector" else None

@@ -10,6 +10,7 @@ from adapters.columns import Kind, Rows, Schema, infer, type_rows
 from adapters.dataset import row_keys
 from models.errors import InputError, Problem
 from service.errors import UploadRefused
+from service.uploads.beside import Beside
 from service.uploads.delimited import DelimitedTable
 from service.uploads.items import Items, Reading
 from service.uploads.leaks import leak_notes
@@ -17,8 +18,10 @@ from service.uploads.limits import Limits
 from service.uploads.names import TARGET_NAMES, check_different, guessed, listed, named, quoted, seen
 from service.uploads.numbers import has_decimal_commas, with_point
 from service.uploads.parquet_clean import CleanTable
-from service.uploads.rows import Cell, Table, check_cells
-from service.uploads.target import Found, Settled, decide, quality_of, settle
+from service.uploads.repeats import repeat_notes
+from service.uploads.rows import Cell, Listed, Nested, Table, check_cells
+from service.uploads.settle import Found, Settled, settle
+from service.uploads.target import decide, quality_of, with_points
 
 IGNORE = "ignore"
 KINDS = (*(str(kind) for kind in Kind), IGNORE)
@@ -26,6 +29,7 @@ KINDS = (*(str(kind) for kind in Kind), IGNORE)
 _KEPT_SPELLINGS = 4096
 """Most different cells of a column that share one object each; a column with more is unlikely to repeat any."""
 _BATCH_ROWS = 1024
+_LIST = Nested("a list")
 _MOSTLY = 0.5
 
 
@@ -47,17 +51,20 @@ def read_table(table: Table, reading: Reading, limits: Limits) -> Items:
     columns = [name for name in table.columns if name]
     check_different(columns)
     target, notes = _target(table, columns, reading)
-    kinds = _kinds(table, columns, target, reading.columns)
-    gathered = gather(table, columns, limits)
-    found = Found(gathered.numbers, gathered.cells.pop(target), gathered.problems, {})
+    beside = Beside.named(columns, reading, target=target)
+    kinds = _kinds(table, columns, {"target": target, **beside.roles}, reading.columns)
+    gathered = gather(table, columns, limits, listed=target)
+    found = _found(gathered, target, beside)
     if isinstance(table, DelimitedTable) and table.delimiter == ";":
         notes += _read_decimal_commas(gathered.cells, kinds)
-        found = _with_points(found)
+        found = with_points(found)
     task, decided = decide(target, found.cells, reading.task, limits)
-    settled = settle(target, found, task, limits, strict=reading.strict)
+    said = reading.task == "classification"
+    settled = settle(target, found, task, limits, strict=reading.strict, certain=said)
     schema, rows, inferred = _typed(gathered.cells, settled, kinds, target)
     notes = [*table.notes, *_unnamed(table.columns), *notes, *decided, *inferred, *_mostly_missing(schema, len(rows))]
-    if settled.targets is None:
+    notes += repeat_notes(schema, rows)
+    if task == "classification":
         notes += leak_notes(schema, rows, settled.labels)
     return Items(
         modality="table",
@@ -66,10 +73,13 @@ def read_table(table: Table, reading: Reading, limits: Limits) -> Items:
         bad=settled.bad,
         bad_count=settled.bad_count,
         format=table.format,
-        columns={"target": target},
+        columns={"target": target, **beside.roles},
         quality=quality_of(row_keys(rows), settled, notes, item="row"),
         labels=settled.labels,
+        label_sets=settled.label_sets,
         targets=settled.targets,
+        groups=settled.groups,
+        weights=settled.weights,
         table=rows,
         schema=schema,
     )
@@ -90,8 +100,14 @@ class Gathered:
     problems: list[Problem]
 
 
-def gather(table: Table, columns: Sequence[str], limits: Limits) -> Gathered:
+def gather(table: Table, columns: Sequence[str], limits: Limits, *, listed: str = "") -> Gathered:
     """Reads some columns of a table; equal cells of a column share one object where there are few different ones.
+
+    Args:
+        table: The opened file.
+        columns: Which.
+        limits: Has the most cells.
+        listed: The one column of which lists are kept with their values.
 
     Raises:
         UploadTooLarge: More than `limits.cells` cells.
@@ -104,7 +120,8 @@ def gather(table: Table, columns: Sequence[str], limits: Limits) -> Gathered:
             gathered.problems.append(record)
             continue
         gathered.numbers.append(record.number)
-        waiting.append([record.cells.get(name) for name in columns])
+        cells = ((name, record.cells.get(name)) for name in columns)
+        waiting.append([_LIST if isinstance(cell, Listed) and name != listed else cell for name, cell in cells])
         if len(waiting) == _BATCH_ROWS:
             _enter(waiting, gathered.cells, spellings)
             check_cells(len(gathered.numbers) * len(columns), limits)
@@ -143,15 +160,29 @@ def _skipped(table: Table) -> Mapping[str, str]:
     return table.skipped if isinstance(table, CleanTable) else {}
 
 
-def _kinds(table: Table, columns: Sequence[str], target: str, given: Mapping[str, str]) -> dict[str, str]:
+def _found(gathered: Gathered, target: str, beside: Beside) -> Found:
+    """Takes what is no feature out of the columns."""
+    cells = gathered.cells
+    beside = replace(
+        beside,
+        groups=cells.pop(beside.group) if beside.group else [],
+        weights=cells.pop(beside.weight) if beside.weight else [],
+    )
+    return Found(gathered.numbers, cells.pop(target), gathered.problems, {}, beside)
+
+
+def _kinds(table: Table, columns: Sequence[str], roles: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """The caller's choices by the columns' own names."""
+    role_of = {column: role for role, column in roles.items()}
     kinds = {}
     for name, kind in given.items():
         if name in _skipped(table):
             continue
         column = named(columns, name, "feature")
-        if column == target:
-            raise UploadRefused(f"{quoted(column)} is the target, so it has no kind. Take it out of 'columns'.")
+        if column in role_of:
+            raise UploadRefused(
+                f"{quoted(column)} is the {role_of[column]}, so it has no kind. Take it out of 'columns'."
+            )
         if kind not in KINDS:
             raise UploadRefused(
                 f"Column {quoted(column)} cannot be of the kind {quoted(kind)}; the kinds are {', '.join(KINDS)}."
@@ -170,13 +201,6 @@ def _read_decimal_commas(cells: dict[str, list[Cell]], kinds: Mapping[str, str])
     for name in found:
         cells[name] = [with_point(cell) for cell in cells[name]]
     return [f"Numbers with a decimal comma were read in {listed(found)}."] if found else []
-
-
-def _with_points(found: Found) -> Found:
-    """The same for the target, where commas are all that keeps it from being a number."""
-    if not has_decimal_commas(found.cells):
-        return found
-    return replace(found, cells=[with_point(cell) for cell in found.cells])
 
 
 def _typed(

@@ -1,6 +1,6 @@
 """Vectors of the caller's own with labels -> float32 rows: the one entry for the vector modality.
 
-file -> vectors and labels (vector_sources.py) -> target (target.py) -> quality
+file -> vectors and labels (vector_sources.py) -> target (target.py, settle.py) -> quality
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from service.uploads.items import Items, Reading
 from service.uploads.limits import Limits
 from service.uploads.npy import Array
 from service.uploads.parquet_clean import CleanTable
-from service.uploads.target import Found, decide, quality_of, settle
+from service.uploads.settle import Found, settle
+from service.uploads.target import decide, quality_of
 from service.uploads.vector_sources import Labelled, from_arrays, from_json, from_parquet
 
 Source = Sequence[Array] | CleanTable | JsonTable
@@ -33,10 +34,11 @@ def read_vectors(source: Source, form: str, reading: Reading, limits: Limits) ->
 
     Cost: 0.6 s for 100,000 vectors of 256 numbers in .npz.
     """
-    given = _labelled(source, reading.label or reading.target, limits)
+    given = _labelled(source, reading, limits)
     task, notes = decide(given.label, given.cells, reading.task, limits)
-    found = Found(given.numbers, given.cells, given.problems, given.faults)
-    settled = settle(given.label, found, task, limits, strict=reading.strict)
+    found = Found(given.numbers, given.cells, given.problems, given.faults, given.beside)
+    said = reading.task == "classification"
+    settled = settle(given.label, found, task, limits, strict=reading.strict, certain=said)
     z = given.z if len(settled.index) == len(given.z) else given.z[list(settled.index)]
     return Items(
         modality="vector",
@@ -45,17 +47,20 @@ def read_vectors(source: Source, form: str, reading: Reading, limits: Limits) ->
         bad=settled.bad,
         bad_count=settled.bad_count,
         format=form,
-        columns={"embedding": given.embedding, "label": given.label},
-        quality=quality_of(vector_keys(z), settled, notes, item="vector"),
+        columns={"embedding": given.embedding, "label": given.label, **given.beside.roles},
+        quality=quality_of(vector_keys(z), settled, [*given.notes, *notes], item="vector"),
         labels=settled.labels,
+        label_sets=settled.label_sets,
         targets=settled.targets,
+        groups=settled.groups,
+        weights=settled.weights,
         vectors=z,
     )
 
 
-def _labelled(source: Source, wanted: str | None, limits: Limits) -> Labelled:
+def _labelled(source: Source, reading: Reading, limits: Limits) -> Labelled:
     if isinstance(source, CleanTable):
-        return from_parquet(source, wanted, limits)
+        return from_parquet(source, reading, limits)
     if isinstance(source, Sequence):
-        return from_arrays(source, wanted, limits)
-    return from_json(source, wanted, limits)
+        return from_arrays(source, reading, limits)
+    return from_json(source, reading, limits)

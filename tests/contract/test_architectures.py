@@ -325,6 +325,7 @@ class Hosted:
     home: Path
     card: Card
     backbone: Backbone
+    entry: Entry
 
 
 def padded(ids, length):
@@ -393,8 +394,9 @@ def hosting(tmp_path_factory):
         folder = tmp_path_factory.mktemp("weights")
         network = ARCHITECTURES[name].make()
         save(ARCHITECTURES[name], network, folder)
-        card = host(entry_of(name, folder), home, lambda _stage, _share: None, pointer=False)
-        return Hosted(ARCHITECTURES[name], network, home, card, open_backbone(home, card.digest, threads=1))
+        entry = entry_of(name, folder)
+        card = host(entry, home, lambda _stage, _share: None, pointer=False)
+        return Hosted(ARCHITECTURES[name], network, home, card, open_backbone(home, card.digest, threads=1), entry)
 
     return hosted
 
@@ -552,6 +554,134 @@ def test_a_block_tap_is_the_state_behind_that_block(hosting, name, tap, shape):
     [seen] = session.run(["hidden_states"], fed)
     reference = hidden_states(it, item)[int(tap.removeprefix("block"))].numpy()
     np.testing.assert_allclose(seen, reference, atol=1e-4 * np.abs(reference).max())
+
+
+def tuning_of(it: Hosted, items: list[str | bytes], scratch: Path):
+    from models.trunks.tuning import open_tuning
+
+    return open_tuning(it.entry, it.home, it.card.digest, items, scratch=scratch, threads=1)
+
+
+def tuned_items(modality: str) -> list[str | bytes]:
+    """Sounds of one length: networks that take any length hide no padding."""
+    rng = np.random.default_rng(5)
+    return [wav(rng.normal(0, 0.1, 8000)) for _ in range(3)] if modality == "audio" else items_of(modality)
+
+
+def run(module, feed: dict[str, np.ndarray]) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        return module(*map(torch.from_numpy, feed.values())).numpy()
+
+
+def close(seen: np.ndarray, reference: np.ndarray) -> bool:
+    return seen.shape == reference.shape and bool(np.abs(seen - reference).max() <= 1e-4 * np.abs(reference).max())
+
+
+READS_ITS_IDS = {"clip, text"}
+"""Pools at the token that ends the text, which it finds among the ids: what lies behind a block is not enough."""
+
+
+def test_the_tail_behind_any_block_computes_the_rest(it, tmp_path):
+    """In torch alone, on the inputs that the graphs are tried on."""
+    import torch
+
+    from models.trunks.cut import tail_behind
+    from models.trunks.network import tap_module, tensors
+
+    network = tuning_of(it, [], tmp_path).network
+    if it.entry.about in READS_ITS_IDS:
+        with pytest.raises(SourceRefused, match=r"cannot be cut there: .* Train the whole network"):
+            tail_behind(network, 1)
+        return
+    for after in range(1, len(network.blocks)):
+        tail = tail_behind(network, after)
+        for case in network.inputs.cases[1:4]:
+            inputs = tensors(case)
+            with torch.inference_mode():
+                states = tap_module(network, f"block{after}")(*inputs)
+                seen, expected = tail(states, *inputs[1:]), tap_module(network, "pooled")(*inputs)
+            assert close(seen.numpy(), expected.numpy())
+
+
+def test_a_tail_is_trained_on_what_it_will_see(it, tmp_path):
+    items = tuned_items(it.card.modality)
+    tuning = tuning_of(it, items, tmp_path)
+    if tuning.depth < 2 or it.entry.about in READS_ITS_IDS:
+        pytest.skip("there is nowhere to cut")
+    tuning.bring(1, on_progress=lambda _share: None, check=lambda: None)
+    at = list(range(len(items)))[::-1]
+    assert close(run(tuning.module(1), tuning.batch(1, at)), embed(it.backbone, items)[::-1])
+    names = [name for name, _ in tuning.module(1).named_parameters()]
+    assert {name.split(".")[1] for name in names if name.startswith("blocks.")} == {str(tuning.depth - 1)}
+
+
+@pytest.mark.parametrize("k", [1, None])
+@pytest.mark.parametrize("name", ["gpt2 (last)", "clip, text", "siglip, text", "vit", "resnet", "wav2vec2", "whisper"])
+def test_what_was_trained_is_exported(hosting, name, k, tmp_path):
+    import onnxruntime as ort
+
+    if k and name in READS_ITS_IDS:
+        pytest.skip("there is nowhere to cut")
+    it = hosting(name)
+    tuning = tuning_of(it, tuned_items(it.card.modality), tmp_path)
+    tuning.bring(k, on_progress=lambda _share: None, check=lambda: None)
+    module = tuning.module(k)
+    session = ort.InferenceSession(tuning.export(module, k))
+    feed = tuning.batch(k, [1, 0, 2])
+    assert [value.name for value in session.get_inputs()] == list(feed)
+    assert close(session.run(["scores"], feed)[0], run(module, feed))
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3 (timm)", "vit", "wav2vec2"])
+def test_a_module_moves_to_another_device_as_a_whole(hosting, name, tmp_path):
+    """The device without memory stands for a GPU: it too refuses tensors that lie elsewhere."""
+    import torch
+
+    it = hosting(name)
+    tuning = tuning_of(it, tuned_items(it.card.modality), tmp_path)
+    for k in (1, None):
+        tuning.bring(k, on_progress=lambda _share: None, check=lambda: None)
+        module = tuning.module(k).to("meta")
+        z = module(*(torch.from_numpy(array).to("meta") for array in tuning.batch(k, [0, 1]).values()))
+        assert (z.shape[0], z.device.type) == (2, "meta")
+
+
+def test_the_blocks_are_one_embedding(it):
+    from models.hosted import add_tap
+
+    card = add_tap(it.entry, it.home, it.card.digest, "blocks", lambda _stage, _share: None)
+    backbone = open_backbone(it.home, card.digest, threads=1, tap="blocks")
+    items = items_of(card.modality)
+    z, pooled = embed(backbone, items), embed(it.backbone, items)
+    assert z.shape == (len(items), sum(card.parts.values()))
+    assert list(card.parts)[-1] == "pooled"
+    assert close(z[:, -pooled.shape[1] :], pooled)
+    alone = np.concatenate([embed(backbone, [item]) for item in items])
+    assert (np.abs(z - alone) / np.linalg.norm(alone, axis=1, keepdims=True)).max() <= 1e-6
+    if it.entry.about in ("bert", "vit", "resnet", "wav2vec2", "gpt2 (mean)"):
+        means = [
+            np.asarray(state[0].flatten(1).mean(1) if state.ndim > 3 else state[0].mean(0))
+            for state in hidden_states(it, items[1])[1:]
+        ]
+        width = sum(len(mean) for mean in means[:-1])  # behind the last one some have a norm
+        assert close(z[1, :width], np.concatenate(means[:-1]))
+
+
+def test_blocks_that_hand_each_other_more_than_their_states_cannot_be_cut(tmp_path):
+    """T5's first block computes the biases of all."""
+    from models.trunks.cut import tail_behind
+    from models.trunks.from_folder import FolderWeights, load_network
+
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_heads": 2}
+    make = of_transformers("T5Model", "T5Config", vocab_size=VOCABULARY, **sizes)
+    save(text(make, lambda m, ids: mean(m.encoder(ids).last_hidden_state)), make(), tmp_path)
+    entry = Entry("t5", "text", "", "t5", Folder(str(tmp_path)), Options(max_tokens=POSITIONS))
+    network, _ = load_network(entry, FolderWeights(tmp_path), tmp_path)
+    for after in (1, 2):
+        with pytest.raises(SourceRefused, match=r"t5 cannot be cut there: .* Train the whole network"):
+            tail_behind(network, after)
 
 
 def test_serving_loads_neither_torch_nor_transformers(hosting):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from adapters.base import Need, Parent, Task, TaskKind
 from adapters.columns import Column, Kind, Rows
 from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing, TaskUnsupported
 from adapters.methods import METHODS, parse_method
+from tests.contract.tiny_tuning import make_tuning_task
 
 
 def make_task(counts=(8, 8, 8, 8), d=12, spread=0.35, seed=0, check=lambda: None):
@@ -102,12 +104,22 @@ def meets(method, task):
     return task.kind in method.tasks and all(has.get(need, True) is not None for need in method.requirements())
 
 
+TUNING_TASKS = {
+    "items": make_tuning_task,
+    "items with numbers": partial(make_tuning_task, kind="regression"),
+    "items with marks": partial(make_tuning_task, kind="multilabel"),
+}
+"""Tasks on the items of a backbone that can be trained, for methods that need that."""
+
+
 def cases():
     """Every method on every kind of task that it can do."""
     for method in settings():
-        for name, make in TASKS.items():
+        for name, make in (TUNING_TASKS if Need.TUNING in method.requirements() else TASKS).items():
             if meets(method, make()):
-                yield pytest.param((method, make), id=f"{label(method)} on {name}")
+                # Exporting what torch has trained takes seconds.
+                marks = pytest.mark.slow if make in TUNING_TASKS.values() else ()
+                yield pytest.param((method, make), id=f"{label(method)} on {name}", marks=marks)
 
 
 def heads():
@@ -313,7 +325,7 @@ def test_constant_features_stay_finite(case, value):
     method, make = case
     task = replace(make(), table=None, encoding=None)
     flat = replace(task, z=np.full_like(task.z, value))
-    assert np.isfinite(method.fit(flat).scores(flat.z)).all()
+    assert np.isfinite(method.fit(flat).scores_of(flat)).all()
 
 
 def test_one_constant_feature_beside_others_stays_finite(case):
@@ -321,7 +333,8 @@ def test_one_constant_feature_beside_others_stays_finite(case):
     task = replace(make(), table=None, encoding=None)
     z = task.z.copy()
     z[:, 1] = 2.0
-    assert np.isfinite(method.fit(replace(task, z=z)).scores(z)).all()
+    spoiled = replace(task, z=z)
+    assert np.isfinite(method.fit(spoiled).scores_of(spoiled)).all()
 
 
 def test_cancel_is_respected(case):

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 from adapters.adapt import STAGES, adapt
+from adapters.base import Need, Parent, Part, Task
 from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing, TaskUnsupported
 from adapters.heads import AffineHead, RowHead, read_tables
 from adapters.methods import METHODS, parse_method
@@ -17,25 +18,32 @@ def run(task, method, on_stage=lambda _name, _fraction: None):
     return adapt(task, parse_method(method), on_stage=on_stage, clock=count().__next__)
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+FROZEN = sorted(name for name, method in METHODS.items() if Need.TUNING not in method.needs)
+"""Methods that leave the backbone as it is."""
+
+
+@pytest.mark.parametrize("name", FROZEN)
 def test_what_comes_out_is_one_function_three_times(make_task, name):
     task = make_task()
     made = run(task, name)
     session = onnxruntime.InferenceSession(made.onnx, providers=["CPUExecutionProvider"])
     probabilities = session.run(["probabilities"], {"embedding": task.z})[0]
-    table = read_tables(made.tables)
-    scores = task.z @ table.weight.T + table.bias
-    expected = np.exp(scores / table.temperature)
+    expected = np.exp(made.head.scores(task.z) / made.temperature)
     np.testing.assert_allclose(probabilities, expected / expected.sum(axis=1, keepdims=True), atol=1e-5)
-    np.testing.assert_allclose(made.head.scores(task.z), scores, atol=1e-5)
-    assert table.temperature == pytest.approx(made.temperature)
+    assert (made.kind == "graph") == (made.tables is None)
+    assert made.files == made.head.files()
+    if isinstance(made.head, AffineHead):
+        table = read_tables(made.tables)
+        np.testing.assert_allclose(made.head.scores(task.z), task.z @ table.weight.T + table.bias, atol=1e-5)
+        assert table.temperature == pytest.approx(made.temperature)
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_parameter_is_filled_in(make_task, name):
-    made = run(make_task(), name)
+@pytest.mark.parametrize("name", FROZEN)
+def test_every_parameter_is_chosen(make_task, name):
+    task = make_task()
+    made = run(task, name)
     assert made.method.method != "auto"
-    assert all(value is not None for value in made.method.parameters().values())
+    assert made.method.variants(task) == (made.method,)
     assert made.report["method"] == made.method.model_dump()
 
 
@@ -53,12 +61,12 @@ def test_the_report_is_cross_validated_whether_there_was_a_choice_or_not(make_ta
 def test_stages_come_in_order_with_growing_fractions_and_seconds(make_task):
     heard = []
     made = run(make_task(), "auto", lambda name, fraction: heard.append((name, fraction)))
-    assert list(dict.fromkeys(name for name, _ in heard)) == list(STAGES)
-    for stage in STAGES:
+    assert list(dict.fromkeys(name for name, _ in heard)) == list(STAGES[1:])
+    for stage in STAGES[1:]:
         fractions = [fraction for name, fraction in heard if name == stage]
         assert fractions == sorted(fractions)
         assert (fractions[0], fractions[-1]) == (0, 1)
-    assert set(made.seconds) == set(STAGES) == set(made.report["seconds"])
+    assert set(made.seconds) == set(STAGES[1:]) == set(made.report["seconds"])
     assert all(seconds == 1 for seconds in made.seconds.values())
 
 
@@ -95,7 +103,7 @@ def test_duplicates_never_flatter_the_report(make_task):
     assert run(torn, {"method": "logistic", "c": 1000.0}).report["accuracy"] > 0.75
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGES[1:])
 def test_every_stage_can_be_cancelled(make_task, stage):
     reached = []
 
@@ -152,7 +160,7 @@ def test_a_table_comes_out_as_a_graph_of_rows(make_table_task, regression, metho
     seen = onnxruntime.InferenceSession(made.onnx).run([output], given)[0]
     np.testing.assert_allclose(seen, made.head.scores(task.table), atol=1e-4)
     assert made.report["r2" if regression else "accuracy"] > 0.7
-    assert set(made.seconds) == set(STAGES)
+    assert set(made.seconds) == set(STAGES[1:])
     json.dumps(made.report, allow_nan=False)
 
 
@@ -167,3 +175,205 @@ def test_a_file_that_computes_something_else_is_not_published(request, monkeypat
     monkeypatch.setattr(kind, "onnx", lambda self, temperature: right(self, 2 * temperature))
     with pytest.raises(ExportMismatch):
         run(request.getfixturevalue(which)(), "ridge")
+
+
+def spent_by(task, method, each_s=1.0):
+    """A task whose budget goes down by that much whenever it is asked to go on, and what a whole fit spends of it."""
+    left = [1e6]
+
+    def check():
+        left[0] -= each_s
+
+    limited = replace(task, check=check, left_s=lambda: left[0])
+    run(limited, method)
+    return limited, left, 1e6 - left[0]
+
+
+@pytest.mark.parametrize("method", ["auto", "logistic"])
+def test_at_the_end_of_the_budget_the_best_so_far_is_published_and_said_so(make_task, method):
+    task, left, whole_s = spent_by(make_task(), method)
+    left[0] = 0.4 * whole_s
+    made = run(task, method)
+    assert made.early
+    assert made.report["evaluated"] > 0
+    assert any("time was over" in note for note in made.report["notes"])
+    assert made.report["left_out"] or len(made.tried) == 1 or made.report["folds"] < 5
+
+
+@pytest.mark.parametrize("which", ["make_task", "make_regression", "make_table_task"])
+def test_without_any_time_the_fallback_is_published(request, which):
+    made = run(request.getfixturevalue(which)(left_s=lambda: 0.0), "auto")
+    assert made.early
+    assert not made.calibrated
+    assert made.tried == made.report["candidates"] == []
+    assert made.again == {"method": "auto", "candidates": [], "tuning_folds": None}
+    assert any("before anything could be compared" in note for note in made.report["notes"])
+    json.dumps(made.report, allow_nan=False)
+
+
+def test_with_the_same_candidates_the_same_comes_out_whatever_the_time(make_task):
+    task, left, whole_s = spent_by(make_task((20, 20, 20), spread=2.0), "auto")
+    left[0] = 0.5 * whole_s
+    early = run(task, "auto")
+    again = run(replace(task, check=lambda: None, left_s=lambda: 1e9), early.again)
+    assert early.early
+    assert 0 < len(early.tried) < len(run(make_task((20, 20, 20), spread=2.0), "auto").tried)
+    assert (again.onnx, again.tried, again.early) == (early.onnx, early.tried, False)
+
+
+def test_what_was_compared_to_the_end_can_be_compared_again(make_task):
+    made = run(make_task(), "auto")
+    again = run(make_task(), made.again)
+    assert (again.onnx, again.report) == (made.onnx, made.report)
+    assert again.again == made.again
+
+
+def test_many_rows_are_compared_on_a_sample_and_fitted_whole(make_task):
+    task = make_task((7000, 6000, 3), d=4, spread=1.0)
+    made = run(task, {"method": "ridge", "l2": 1.0})
+    assert made.report["items"] == 13003
+    assert 9_900 < made.report["compared"] < 10_100
+    assert made.report["per_class"][0]["support"] == 7000
+    assert made.report["per_class"][2]["evaluated"] == 3
+    assert any("of the 13003 rows" in note for note in made.report["notes"])
+    expected = made.method.fit(task).scores(task.z[:5])
+    np.testing.assert_array_equal(made.head.scores(task.z[:5]), expected)
+
+
+@pytest.fixture
+def make_marks():
+    """A function that draws rows with any number of classes."""
+
+    def make(n=80, seed=0, **fields):
+        rng = np.random.default_rng(seed)
+        marks = rng.random((n, 3)) < [0.5, 0.3, 0.1]
+        z = marks @ rng.standard_normal((3, 8)) + 0.4 * rng.standard_normal((n, 8))
+        return Task(z.astype(np.float32), marks, ("a", "b", "c"), np.arange(n), seed=1, **fields)
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["auto", "ridge"])
+def test_any_number_of_classes_comes_with_sigmoids_and_a_threshold_each(make_marks, method):
+    task = make_marks()
+    made = run(task, method)
+    assert made.calibrated
+    assert len(made.thresholds) == 3
+    assert made.report["thresholds"] == list(made.thresholds)
+    session = onnxruntime.InferenceSession(made.onnx)
+    probabilities = session.run(["probabilities"], {"embedding": task.z})[0]
+    scores = made.head.scores(task.z).astype(float)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-scores / made.temperature)), atol=1e-5)
+    assert ((probabilities >= made.thresholds) == task.y).mean() > 0.9
+    assert made.report["micro_f1"] > 0.8
+    assert run(task, method).onnx == made.onnx
+
+
+def test_too_few_rows_for_thresholds_have_one_half(make_marks):
+    marks = np.eye(3, dtype=bool)
+    made = run(replace(make_marks(3), y=marks), "ridge")
+    assert (made.thresholds, made.calibrated) == ((0.5, 0.5, 0.5), False)
+
+
+def test_rows_that_weigh_nothing_are_as_if_they_were_not_there(make_task):
+    task = make_task((10, 10, 10), spread=1.0)
+    noise = np.random.default_rng(3).permutation(30)[:6]
+    weights = np.ones(30)
+    weights[noise] = 0
+    wrong = replace(task, y=np.where(weights > 0, task.y, (task.y + 1) % 3), weights=weights)
+    made, expected = run(wrong, "ridge"), run(task.rows(weights > 0), "ridge")
+    assert made.report["evaluated"] == expected.report["evaluated"] == 24
+    assert made.report["accuracy"] == expected.report["accuracy"]
+    assert made.method == expected.method
+    np.testing.assert_allclose(made.head.weight, expected.head.weight, rtol=1e-3, atol=1e-3)
+
+
+def test_the_guard_tells_of_every_fallback(make_task, make_regression):
+    made = run(make_task(spread=2.0), {"method": "logistic", "prior": "names", "c": 10.0})
+    assert {entry["fallback"] for entry in made.report["guard"]} == {"nearest_mean", "majority", "names", "plain"}
+    assert all(0 <= entry["p_better"] <= 1 for entry in made.report["guard"])
+    assert {entry["fallback"] for entry in run(make_regression(), "ridge").report["guard"]} == {"mean"}
+
+
+def test_names_that_mislead_are_not_used(make_task):
+    """The names of the classes are those of others: what knows only the rows is published."""
+    task = make_task((12, 12, 12), spread=1.0)
+    made = run(replace(task, names=task.names[[1, 2, 0]]), "auto")
+    assert getattr(made.method, "prior", "none") == "none"
+    assert made.report["accuracy"] > 0.8
+
+
+def test_what_the_guard_prefers_is_published_under_auto_alone(make_task, monkeypatch):
+    task = make_task((12, 12, 12), spread=1.0, names=None)
+    noise = 3 * np.random.default_rng(0).standard_normal((36, 1)).astype(np.float32)
+    task = replace(task, z=np.concatenate([task.z, noise], axis=1))
+    monkeypatch.setattr("adapters.decision.instead", lambda _entries, fallbacks: fallbacks[0].index)
+    candidates = [{"method": "prototype"}, {"method": "logistic", "c": 10.0, "balanced": True}]
+    made = run(task, {"method": "auto", "candidates": candidates})
+    alone = run(task, candidates[1])
+    assert alone.method.method == "logistic"
+    assert made.report["guard"][0]["fallback"] == "nearest_mean"
+    assert made.method.method == "prototype"
+    assert any("published instead" in note for note in made.report["notes"])
+    assert [entry["chosen"] for entry in made.report["candidates"]] == [True, False]
+    assert made.report["log_loss"] == pytest.approx(run(task, "prototype").report["log_loss"])
+
+
+def test_what_methods_say_is_in_the_notes_once(make_task, monkeypatch):
+    heard = []
+    fit_each = METHODS["ridge"].fit_each.__func__
+
+    def talkative(cls, methods, task):
+        task.say("The weather is fine.")
+        return fit_each(cls, methods, task)
+
+    monkeypatch.setattr(METHODS["ridge"], "fit_each", classmethod(talkative))
+    made = run(make_task(say=heard.append), "ridge")
+    assert made.report["notes"].count("The weather is fine.") == 1
+    assert len(heard) == 5
+
+
+def test_of_several_blocks_the_columns_are_chosen_first(make_task):
+    task = make_task((15, 15, 15), d=6, spread=1.0)
+    noise = np.random.default_rng(0).standard_normal((45, 6)).astype(np.float32)
+    parts = (Part("block1", 0, 6), Part("pooled", 6, 12))
+    both = replace(task, z=np.concatenate([noise, task.z], axis=1), names=None, parts=parts)
+    heard = []
+    made = run(both, "ridge", lambda name, _fraction: heard.append(name))
+    assert heard[0] == "features"
+    assert set(made.seconds) == set(STAGES)
+    assert made.parts == ((6, 12),)
+    assert made.head.weight.shape == (3, 6)
+    assert made.report["features"]
+    assert made.tap == ""
+
+
+def test_a_version_that_grew_tells_what_became_of_the_old_classes(make_task):
+    task = make_task((12, 12, 12), spread=1.0, names=None)
+    old = METHODS["ridge"](l2=1.0).fit(Task(task.z[:24], task.y[:24], task.classes[:2], task.groups[:24]))
+    parent = Parent("old:1", old.weight, old.bias, 0.1, task.classes[:2])
+    made = run(replace(task, parent=parent), "ridge")
+    growth = made.report["growth"]
+    assert (growth["parent"], growth["old_classes"], growth["new_classes"]) == ("old:1", 2, ["class 2"])
+    assert growth["evaluated"] == 24
+    assert growth["per_class"][0]["parent_recall"] > 0.9
+    assert growth["sentence"] in made.report["notes"]
+    assert "parent" in {entry["fallback"] for entry in made.report["guard"]}
+    assert "growth" not in run(task, "ridge").report
+
+
+def test_classes_that_only_the_parent_knows_stay_and_are_said_to_be_unevaluated(make_task):
+    task = make_task((12, 12, 12), spread=1.0, names=None)
+    old = METHODS["ridge"](l2=1.0).fit(Task(task.z[:24], task.y[:24], task.classes[:2], task.groups[:24]))
+    parent = Parent("old:1", old.weight, old.bias, 0.1, task.classes[:2])
+    without = replace(task.rows(task.y != 1), parent=parent)
+    assert without.absent.tolist() == [False, True, False]
+    made = run(without, "auto")
+    assert made.report["growth"]["absent"] == ["class 1"]
+    assert made.report["per_class"][1]["evaluated"] == 0
+    assert not any("single different example" in note for note in made.report["notes"])
+    assert made.report["accuracy"] > 0.8
+    with pytest.raises(DatasetTooSmall):
+        run(replace(without, parent=None), "auto")
+    with pytest.raises(DatasetTooSmall):
+        run(without, "ridge")

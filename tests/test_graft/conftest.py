@@ -85,6 +85,10 @@ RANKING = {
     ],
 }  # fmt: skip
 RANKED = HOSTING | {"id": "job_3", "kind": "rank", "state": "succeeded", "dataset": "ds_1", "result": RANKING}
+REFIT = {
+    "adapter": "intents:3", "same": True, "differs_because": [],
+    "files": {"head.onnx": {"before": "a1", "after": "a1"}, "head.safetensors": {"before": "b2", "after": "b2"}},
+}  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 WAV = b"RIFF\x00\x00\x00\x00WAVEfmt "
 
@@ -117,6 +121,8 @@ class FakeGraft:
         self.report: dict[str, Any] = {"accuracy": 0.91, "note": "größer"}
         self.hosting: dict[str, Any] = HOSTED
         """How the job that hosts a backbone ends."""
+        self.refit: dict[str, Any] = REFIT
+        """What came of fitting a version again."""
         self.said: dict[str, Any] = {}
         """Beside the answers to inputs."""
         self.file: httpx.Response | None = None
@@ -161,6 +167,11 @@ class FakeGraft:
                 return events(("progress", HOSTING | {"state": "running", "stage": "export"}), ("end", self.hosting))
             case "GET", "/v1/jobs/job_3/events":
                 return events(("end", RANKED))
+            case "POST", "/v1/adapters/intents/versions/3/refit":
+                return httpx.Response(202, json=HOSTING | {"id": "job_4", "kind": "refit", "backbone": None})
+            case "GET", "/v1/jobs/job_4/events":
+                done = {"id": "job_4", "kind": "refit", "state": "succeeded", "result": self.refit}
+                return events(("end", HOSTING | done))
             case "POST", "/v1/backbones":
                 return httpx.Response(202, json=HOSTING, headers={"location": "/v1/jobs/job_2"})
             case "POST", "/v1/backbones:rank":
@@ -255,7 +266,7 @@ def messages() -> dict[str, Any]:
     return {
         "queued": QUEUED, "running": RUNNING, "done": DONE, "failed": FAILED, "version": VERSION, "problem": PROBLEM,
         "dataset": DATASET, "adapter": ADAPTER, "sse": sse, "form": form, "refusal": refusal, "page": page,
-        "backbone": BACKBONE, "eye": EYE, "hosting": HOSTING, "hosted": HOSTED, "ranking": RANKING, "png": PNG,
-        "wav": WAV,
+        "backbone": BACKBONE, "eye": EYE, "hosting": HOSTING, "hosted": HOSTED, "ranking": RANKING, "refit": REFIT,
+        "wav": WAV, "png": PNG,
         "key": KEY_TEXT, "file_answer": file_answer, "table": TABLE, "rows": ROWS_DATASET, "values": VALUES_DATASET,
     }  # fmt: skip

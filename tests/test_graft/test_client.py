@@ -90,6 +90,52 @@ def test_fit_says_what_the_file_holds(client, fake, csv_file, messages):
         client.fit(Dataset("ds_1"), name="prices", target="price", long="chunk")
 
 
+def test_fit_says_what_rows_belong_to_and_how_they_count(client, fake, csv_file, messages):
+    client.fit(csv_file, name="intents", task="multilabel", group="patient", weight="sure")
+    parts = messages["form"](fake.requests[0])
+    assert [parts[name] for name in ("task", "group", "weight")] == [b"multilabel", b"patient", b"sure"]
+    client.datasets.upload(csv_file, task="multilabel", group="patient", weight="sure")
+    meta = json.loads(messages["form"](fake.requests[-1])["meta"])
+    assert meta == {"task": "multilabel", "group": "patient", "weight": "sure"}
+
+
+@pytest.mark.parametrize("parents", ["intents:2", ["intents:2"], ("intents:2",)])
+def test_fit_grows_from_a_version_and_looks_into_the_backbone(client, fake, csv_file, messages, parents):
+    client.fit(csv_file, name="intents", parents=parents, tap="blocks", peft="/shared/lora")
+    parts = messages["form"](fake.requests[0])
+    assert [parts[name] for name in ("parents", "tap", "peft")] == [b"intents:2", b"blocks", b"/shared/lora"]
+    client.fit(Dataset("ds_1"), name="intents", parents=parents)
+    assert json.loads(fake.requests[-3].content)["parents"] == ["intents:2"]
+
+
+def test_fit_takes_pairs_with_several_labels_or_a_number(client, fake, messages):
+    client.fit([("a", ["x", "ü"]), ("b", ()), ("c", "x")], name="intents", task="multilabel")
+    sent = messages["form"](fake.requests[0])["file"].decode().splitlines()
+    assert [json.loads(line)["label"] for line in sent] == [["x", "ü"], [], "x"]
+    assert b'filename="rows.jsonl"' in fake.requests[0].content
+    client.fit([("a", 1.5), ("b", 2)], name="prices", task="regression")
+    sent = messages["form"](fake.requests[-3])["file"].decode().splitlines()
+    assert list(map(json.loads, sent)) == [{"text": "a", "label": 1.5}, {"text": "b", "label": 2}]
+    with pytest.raises(TypeError, match=r"Row 1 is .*a list of them, or a number"):
+        client.fit([("a", [1])], name="intents")
+
+
+def test_refit_tells_whether_a_version_comes_out_the_same(client, fake, messages):
+    seen = []
+    found = client.refit("intents:3", on_progress=seen.append)
+    assert (found.adapter, found.same, found.differing, found.differs_because) == ("intents:3", True, [], ())
+    assert [(job.kind, job.state) for job in seen] == [("refit", "queued"), ("refit", "succeeded")]
+    files = {
+        "head.onnx": {"before": "a1", "after": "c3"},
+        "report": {"before": "a1", "after": "a1"},
+        "x": {"after": "d"},
+    }
+    fake.refit = messages["refit"] | {"same": False, "files": files, "differs_because": ["Other code."]}
+    found = client.refit("intents:3")
+    assert (found.same, found.differing, found.differs_because) == (False, ["head.onnx", "x"], ("Other code.",))
+    assert found.files["head.onnx"].after == "c3"
+
+
 def test_fit_without_waiting_returns_the_job(client, fake, csv_file):
     job = client.fit(csv_file, name="intents", wait=False)
 

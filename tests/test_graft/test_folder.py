@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -117,7 +118,17 @@ def test_labelled_files_that_are_none(messages):
     with pytest.raises(TypeError, match="Row 2 holds 'text' beside files"):
         archive([(messages["png"], "a"), ("text", "b")])
     with pytest.raises(TypeError, match="Row 1 is"):
-        archive([(messages["png"], 3)])
+        archive([(messages["png"], {"cat": 1})])
+
+
+def test_files_with_several_labels_or_a_number(messages):
+    _, made = archive([(messages["png"], ["a", "b"]), (messages["png"], [])])
+    assert made.namelist() == ["metadata.jsonl", "000001.png", "000002.png"]
+    lines = made.read("metadata.jsonl").decode().splitlines()
+    assert list(map(json.loads, lines)) == [
+        {"file_name": "000001.png", "label": ["a", "b"]},
+        {"file_name": "000002.png", "label": []},
+    ]
 
 
 def test_bytes_are_sent_as_they_are():

@@ -14,7 +14,7 @@ from models.catalog import entry
 from models.durable import locked
 from models.errors import BackboneUnknown, ExportFailed, ExportMismatch, SourceRefused, WeightsCorrupt
 from models.hosted import check_files, digest_of, host, hosted, named, open_backbone, read_card
-from models.sources import BuiltIn, Folder, Trunk
+from models.sources import BuiltIn, Folder
 
 FAKE = entry("fake")
 MINE = replace(FAKE, id="mine", licence="MIT", about="a secret place")
@@ -241,11 +241,6 @@ def test_why_a_source_of_ones_own_fails_is_told(tmp_path, monkeypatch, failure):
     with pytest.raises(SourceRefused, match=rf"weights' cannot become a backbone.*{failure}"):
         host(entry, tmp_path / "backbones", no_progress, pointer=False)
     assert list((tmp_path / "backbones").iterdir()) == []
-
-
-def test_an_adapter_without_a_hidden_layer_is_no_backbone(tmp_path):
-    with pytest.raises(SourceRefused, match=r"'intents:3' cannot become the backbone 'mine'.*no hidden layer"):
-        host(replace(MINE, source=Trunk("intents:3", "head.onnx", "0" * 64)), tmp_path, no_progress, pointer=False)
 
 
 def test_an_unknown_built_in_is_refused_by_name(tmp_path):

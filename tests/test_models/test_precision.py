@@ -1,6 +1,5 @@
 import logging
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,10 +8,9 @@ import torch
 from onnx import numpy_helper, parser
 
 import models.precision
-from models.audio.spectrogram import SoundRecipe, log_mel, sound_recipe
-from models.base import Card, Encoded
+from models.audio.spectrogram import log_mel, sound_recipe
 from models.export import Inputs, export_module
-from models.precision import LOWEST_COSINE, _feed, add_half_graph, feeds_of, lowest_cosine, with_half
+from models.precision import LOWEST_COSINE, add_half_graph, feeds_of, lowest_cosine, with_half
 from models.session import GRAPH_NAME, HALF_GRAPH_NAME, open_session
 from models.trunks.torchvision_ops import complete
 from models.warm import sample_items
@@ -157,11 +155,3 @@ def test_a_backbone_is_hosted_with_float16_only_where_a_gpu_would_use_it(fake, h
     card = with_half(fake, tmp_path, ["one", "two"])
     assert card.digest == fake.card.digest
     assert card.extras == {HALF_GRAPH_NAME: sha256_file(tmp_path / HALF_GRAPH_NAME)}
-
-
-def test_every_modality_can_be_fed(tmp_path):
-    card = Card("any", "audio", "", {}, "", "", None, {}, SoundRecipe(8000, 100, 100, 2.0).to_dict())
-    feed = _feed(card, Encoded(np.zeros(40, dtype=np.float32)))
-    assert feed["samples"].sum() == 120
-    pixels = _feed(replace(card, modality="image"), Encoded(np.ones((4, 5, 3), dtype=np.uint8)))
-    assert pixels["pixels"].shape == (1, 4, 5, 3)

@@ -13,6 +13,7 @@ SOURCES = [
     OnnxFile("/a.onnx", "x", "y", "/tokenizer.json"),
     Words("/vectors.txt", "glove"),
     Trunk("intents:3", "/head.onnx", "0" * 64),
+    Trunk("intents:3", "/head.onnx", "0" * 64, "blocks", ((0, 4), (8, 12))),
 ]
 
 

@@ -56,6 +56,10 @@ block1 (float[n, t] samples) => (float[n, u, 4] hidden_states) {
 """
 
 
+ANY = {"rate": 16000, "max_samples": 1000}
+FIXED = {**ANY, "fixed_samples": 60, "padding": 2.0}
+
+
 def _graph(source, **tables):
     model = parser.parse_model(source)
     model.graph.initializer.extend(numpy_helper.from_array(table, name) for name, table in tables.items())
@@ -200,7 +204,7 @@ def test_images_keep_their_shape_and_order(fake_card, tmp_path):
 
 
 def test_sounds_are_padded_to_the_length_that_the_graph_takes(fake_card, tmp_path):
-    card = replace(fake_card, modality="audio", taps={"block1": (6, 4)}, recipe={"padding": 2.0})
+    card = replace(fake_card, modality="audio", taps={"block1": (6, 4)}, recipe=FIXED)
     session = ort.InferenceSession(_graph(SOUND.replace("[n, t]", "[n, 60]"), kernel=_random(4, 1, 10)))
     tap = Tap(Plain(card, BatchLimits(10_000, 8)), "block1", session)
     sounds = [_random(length) for length in (20, 60, 33)]
@@ -212,7 +216,7 @@ def test_sounds_are_padded_to_the_length_that_the_graph_takes(fake_card, tmp_pat
 
 
 def test_sounds_are_as_long_as_the_graph_makes_them(fake_card, tmp_path):
-    card = replace(fake_card, modality="audio", taps={"block1": (AS_LONG, 4)})
+    card = replace(fake_card, modality="audio", taps={"block1": (AS_LONG, 4)}, recipe=ANY)
     session = ort.InferenceSession(_graph(SOUND, kernel=_random(4, 1, 10)))
     tap = Tap(Plain(card, BatchLimits(10_000, 8)), "block1", session)
     sounds = [_random(length) for length in (100, 40, 255)]

@@ -4,9 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.base import Encoded
 from models.errors import WeightsCorrupt, WrongInput
-from models.text import TextBackbone, pad
+from models.text import TextBackbone
 
 LIMIT = 64
 ROOM = LIMIT - 3
@@ -56,13 +55,6 @@ def test_half_a_surrogate_pair_is_refused(fake):
 def test_odd_text_gives_a_unit_vector(fake, text):
     z = fake.run(fake.prepare([text]))
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-6)
-
-
-def test_pad_hides_what_is_beyond_an_item():
-    short, long = (Encoded(np.array(ids)) for ids in ([7], [8, 9]))
-    inputs = pad([short, long])
-    assert inputs["input_ids"].tolist() == [[7, 0], [8, 9]]
-    assert inputs["attention_mask"].tolist() == [[1, 0], [1, 1]]
 
 
 def test_threads_share_one_backbone(fake):

@@ -1,10 +1,11 @@
 import pytest
 
+from adapters.decision import decide
 from adapters.evaluate import report
 from adapters.methods.logistic import Logistic
 from adapters.methods.prototype import Prototype
 from adapters.methods.ridge import Ridge
-from adapters.select import compare, pick
+from adapters.race import compare
 
 
 @pytest.fixture
@@ -23,18 +24,22 @@ def task(make_task):
 def report_of(candidates):
     """A function from a task to its report, with other candidates if given."""
 
-    def of(task, methods=None):
-        methods = methods or (Ridge().variants(task) if task.regression else candidates)
+    def of(task, methods=None, whole=None):
+        methods = methods or (candidates if task.kind == "classification" else Ridge().variants(task))
         comparison = compare(methods, task)
-        choice = pick(comparison, task.y, comparison.held_out) if comparison.possible else None
-        nearest = None if choice is None or task.regression else compare([Prototype()], task).scores[0]
+        decision = decide(task, comparison, free=False)
+        choice = decision.choice
         return report(
             task,
             methods[choice.index] if choice else methods[0],
+            whole=whole or task,
             comparison=comparison,
             choice=choice,
-            nearest_mean=nearest,
+            judged=decision.judged,
+            crossed=decision.crossed,
+            nearest_mean=decision.nearest_mean,
             temperature=choice.temperature if choice else 1.0,
+            thresholds=decision.thresholds,
         )
 
     return of

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,24 +7,27 @@ from sklearn.metrics import (
     average_precision_score,
     confusion_matrix,
     f1_score,
+    log_loss,
     precision_recall_fscore_support,
     recall_score,
     roc_auc_score,
 )
 
-from adapters.evaluate.classification import cross_fit
+from adapters.calibrate import nll_by_row
+from adapters.comparison import Comparison, pick
+from adapters.evaluate.crossed import cross
 from adapters.folds import NEVER
 from adapters.linalg import log_softmax
 from adapters.methods.logistic import Logistic
 from adapters.methods.prototype import Prototype
 from adapters.methods.ridge import Ridge
-from adapters.select import Comparison, compare, pick
+from adapters.race import compare
 
 
 def test_figures_agree_with_scikit_learn(task, report_of, candidates):
     comparison = compare(candidates, task)
-    fitted = cross_fit(comparison, task.y)
-    y, predicted = fitted.y, fitted.log_p.argmax(axis=1)
+    crossed = cross(comparison, task.y)
+    y, predicted = task.y[crossed.rows], crossed.scores.argmax(axis=1)
     result = report_of(task)
     assert result["accuracy"] == pytest.approx((y == predicted).mean())
     assert result["macro_f1"] == pytest.approx(f1_score(y, predicted, labels=np.unique(y), average="macro"))
@@ -48,6 +52,7 @@ def test_a_class_with_one_example_is_not_evaluated_and_said_so(task, report_of):
         "precision": None,
         "recall": None,
         "f1": None,
+        "average_precision": None,
     }
     assert result["evaluated"] == 28
     assert any("not evaluated: class 3" in note for note in result["notes"])
@@ -81,13 +86,13 @@ def test_a_row_is_never_judged_by_a_choice_that_saw_its_label(task, candidates):
     """Changing the labels of one fold changes nothing in the probabilities of its rows."""
     comparison = compare(candidates, task)
     inside = comparison.folds == 0
-    before = cross_fit(comparison, task.y)
+    before = cross(comparison, task.y)
     spoiled = task.y.copy()
     spoiled[inside] = (spoiled[inside] + 1) % 3
-    after = cross_fit(comparison, spoiled)
+    after = cross(comparison, spoiled)
     rows = np.isin(before.rows, np.flatnonzero(inside))
-    np.testing.assert_array_equal(before.log_p[rows], after.log_p[rows])
-    assert not np.array_equal(before.log_p[~rows], after.log_p[~rows])
+    np.testing.assert_array_equal(before.scores[rows], after.scores[rows])
+    assert not np.array_equal(before.scores[~rows], after.scores[~rows])
 
 
 def test_cross_fitting_does_not_profit_from_many_useless_candidates(candidates):
@@ -98,8 +103,8 @@ def test_cross_fitting_does_not_profit_from_many_useless_candidates(candidates):
     scores = tuple(rng.standard_normal((n, 2)).astype(np.float32) for _ in range(40))
     comparison = Comparison(tuple(Logistic(c=float(c + 1)) for c in range(40)), folds, scores)
     flattered = pick(comparison, y, folds != NEVER).loss.min()
-    fitted = cross_fit(comparison, y)
-    honest = -fitted.log_p[np.arange(n), fitted.y].mean()
+    crossed = cross(comparison, y)
+    honest = nll_by_row(crossed.scores, y[crossed.rows], 1.0).mean()
     assert flattered < np.log(2) - 0.015
     assert honest > np.log(2) - 0.01
 
@@ -130,8 +135,9 @@ def test_a_perfect_score_is_not_said_to_lose_by_accuracy(make_task, report_of):
 @pytest.mark.parametrize(("counts", "positive"), [((30, 9), 1), ((9, 30), 0), ((12, 12), 1)])
 def test_of_two_classes_the_rarer_is_told_from_the_other(make_task, report_of, candidates, counts, positive):
     task = make_task(counts, spread=4.0)
-    fitted = cross_fit(compare(candidates, task), task.y)
-    result, truth, score = report_of(task), fitted.y == positive, fitted.log_p[:, positive]
+    crossed = cross(compare(candidates, task), task.y)
+    result, truth = report_of(task), task.y[crossed.rows] == positive
+    score = log_softmax(crossed.scores)[:, positive]
     assert result["positive"] == f"class {positive}"
     assert result["roc_auc"] == pytest.approx(roc_auc_score(truth, score))
     assert result["average_precision"] == pytest.approx(average_precision_score(truth, score))
@@ -146,3 +152,28 @@ def test_more_classes_have_no_positive_one(task, report_of):
 def test_one_class_that_is_nearly_everything_is_said_so(make_task, report_of, counts, said):
     notes = report_of(make_task(counts))["notes"]
     assert any("rows are 'class 0'" in note and "average_precision" in note for note in notes) == said
+
+
+def test_figures_follow_the_weights(task, report_of, candidates):
+    weights = np.random.default_rng(0).random(len(task.y)) + 0.1
+    weighted = replace(task, weights=weights)
+    result = report_of(weighted)
+    crossed = cross(compare(candidates, weighted), task.y)
+    y, w, p = task.y[crossed.rows], weights[crossed.rows], np.exp(log_softmax(crossed.scores))
+    p, predicted = p / p.sum(axis=1, keepdims=True), p.argmax(axis=1)
+    given = {"sample_weight": w, "labels": range(4)}
+    assert result["accuracy"] == pytest.approx(w @ (y == predicted) / w.sum())
+    assert result["log_loss"] == pytest.approx(log_loss(y, p, **given))
+    _, recall, f1, _ = precision_recall_fscore_support(y, predicted, zero_division=0, **given)
+    assert result["balanced_accuracy"] == pytest.approx(recall[:3].mean())
+    assert result["macro_f1"] == pytest.approx(f1[:3].mean())
+    assert any("weights" in note for note in result["notes"])
+
+
+def test_every_class_has_an_average_precision_against_the_rest(task, report_of, candidates):
+    crossed = cross(compare(candidates, task), task.y)
+    y, p = task.y[crossed.rows], np.exp(log_softmax(crossed.scores))
+    expected = [average_precision_score(y == c, p[:, c]) for c in range(3)]
+    result = report_of(task)
+    assert [row["average_precision"] for row in result["per_class"][:3]] == pytest.approx(expected)
+    assert result["macro_average_precision"] == pytest.approx(np.mean(expected))

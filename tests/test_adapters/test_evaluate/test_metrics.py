@@ -33,8 +33,11 @@ def test_ranking_figures_are_scikit_learns_with_ties_too(rows):
     score = np.array([float(value) for value, _ in rows])
     positive = np.array([truth for _, truth in rows])
     positive[:2] = [True, False]
-    assert roc_auc(score, positive) == pytest.approx(roc_auc_score(positive, score))
-    assert average_precision(score, positive) == pytest.approx(average_precision_score(positive, score))
+    for weights in (None, np.linspace(0.5, 2, len(rows))):
+        expected = roc_auc_score(positive, score, sample_weight=weights)
+        assert roc_auc(score, positive, weights) == pytest.approx(expected)
+        expected = average_precision_score(positive, score, sample_weight=weights)
+        assert average_precision(score, positive, weights) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
@@ -78,3 +81,13 @@ def test_the_seed_decides_the_interval():
     rng = np.random.default_rng(3)
     y, x, groups = rng.standard_normal(30), rng.standard_normal(30), np.arange(30)
     assert r2_interval(y, x, groups, 0) == r2_interval(y, x, groups, 0) != r2_interval(y, x, groups, 1)
+
+
+def test_a_weight_of_two_is_the_row_twice():
+    rng = np.random.default_rng(0)
+    y, predicted, p = rng.standard_normal(20), rng.standard_normal(20), rng.dirichlet([1, 1, 1], 20)
+    weights, twice = 1.0 + np.arange(20) % 2, np.repeat(np.arange(20), 1 + np.arange(20) % 2)
+    assert r2(y, predicted, weights) == pytest.approx(r2(y[twice], predicted[twice]), rel=1e-6)
+    labels = rng.integers(0, 3, 20)
+    seen = expected_calibration_error(p, labels, weights)
+    assert seen == pytest.approx(expected_calibration_error(p[twice], labels[twice]))

@@ -4,14 +4,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from adapters.evaluate.regression import cross_fit
+from adapters.comparison import pick
+from adapters.evaluate.crossed import cross
 from adapters.methods.ridge import Ridge
-from adapters.select import compare, pick
+from adapters.race import compare
+
+
+def predictions(comparison, y):
+    """(n,) in the order of the rows."""
+    crossed = cross(comparison, y)
+    return crossed.scores[np.argsort(crossed.rows), 0]
 
 
 def test_figures_agree_with_scikit_learn(make_regression, report_of):
     task = make_regression(noise=1.0)
-    predicted = cross_fit(compare(Ridge().variants(task), task), task.y)
+    predicted = predictions(compare(Ridge().variants(task), task), task.y)
     result = report_of(task)
     assert result["r2"] == pytest.approx(r2_score(task.y, predicted))
     assert result["rmse"] == pytest.approx(root_mean_squared_error(task.y, predicted))
@@ -26,7 +33,7 @@ def test_a_row_is_never_judged_by_a_choice_that_saw_its_target(make_regression):
     comparison = compare(Ridge().variants(task), task)
     inside = comparison.folds == 0
     y = np.where(inside, -50 * task.y, task.y)
-    before, after = cross_fit(comparison, task.y), cross_fit(comparison, y)
+    before, after = predictions(comparison, task.y), predictions(comparison, y)
     np.testing.assert_array_equal(before[inside], after[inside])
     assert not np.array_equal(before[~inside], after[~inside])
 

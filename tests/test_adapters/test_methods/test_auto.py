@@ -1,25 +1,57 @@
+import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from adapters.methods import METHODS
-from adapters.methods.auto import Auto
-from adapters.select import settle
+from adapters.base import Need
+from adapters.errors import DatasetTooSmall, MethodUnknown, ParameterInvalid
+from adapters.methods import METHODS, parse_method
+from adapters.methods.auto import Auto, smallest_class
+from adapters.methods.ridge import Ridge
+from adapters.select import proposals, settle
 
 
-def test_it_tries_what_every_method_proposes(make_task):
-    tried = {variant.method for variant in Auto().variants(make_task())}
-    assert tried == set(METHODS) - {"auto"}
+def tried(task):
+    return {variant.method for variant in Auto().variants(task)}
+
+
+def test_it_tries_what_methods_propose_and_no_network_on_embeddings(make_task):
+    task = make_task((10, 10, 10))
+    assert tried(task) == {method.method for method in proposals(task)} - {"mlp"}
+    assert {"prototype", "lda", "logistic", "kernel"} <= tried(task)
+
+
+def test_a_network_is_tried_on_tables(make_table_task):
+    task = make_table_task()
+    assert tried(task) == {method.method for method in proposals(task)}
+
+
+def test_what_bends_needs_five_examples_of_the_smallest_class_that_counts(make_task):
+    assert "kernel" not in tried(make_task((20, 4)))
+    assert "kernel" in tried(make_task((20, 9)))
+
+
+@pytest.mark.parametrize(
+    ("counts", "smallest"), [((1, 1), 1), ((1, 2), 2), ((9, 2, 1), 9), ((9, 3, 1), 3), ((12, 7), 7)]
+)
+def test_a_class_with_one_or_two_examples_never_decides_for_the_others(make_task, counts, smallest):
+    assert smallest_class(make_task(counts)) == smallest
+
+
+def test_simpler_methods_come_first(make_task):
+    order = [variant.complexity for variant in Auto().variants(make_task())]
+    assert order == sorted(order)
 
 
 def test_without_names_nothing_that_needs_them_is_tried(make_task):
     task = replace(make_task(), names=None)
-    assert all(getattr(variant, "prior", "none") == "none" for variant in Auto().variants(task))
+    assert all(Need.NAMES not in variant.requirements() for variant in Auto().variants(task))
 
 
 def test_its_head_is_that_of_the_method_it_settles_on(make_task):
     task = make_task()
-    np.testing.assert_array_equal(Auto().fit(task).weight, settle(Auto(), task).fit(task).weight)
+    np.testing.assert_array_equal(Auto().fit(task).scores(task.z), settle(Auto(), task).fit(task).scores(task.z))
 
 
 def test_where_nothing_can_be_compared_names_decide(make_task):
@@ -31,13 +63,30 @@ def test_where_nothing_can_be_compared_names_decide(make_task):
 
 def test_for_numbers_it_tries_what_can_do_them(make_regression):
     task = make_regression()
-    assert {variant.method for variant in Auto().variants(task)} == {"ridge"}
-    np.testing.assert_array_equal(Auto().fit(task).weight, settle(Auto(), task).fit(task).weight)
-    assert settle(Auto(), make_regression(3)).l2 == 3.0
+    assert "ridge" in tried(task)
+    assert all("regression" in METHODS[name].tasks for name in tried(task))
+    np.testing.assert_array_equal(Auto().fit(task).scores(task.z), settle(Auto(), task).fit(task).scores(task.z))
+    assert settle(Auto(), make_regression(3)).method == "ridge"
 
 
-def test_of_uneven_classes_that_cannot_be_held_out_it_takes_the_balanced_loss(make_task):
-    task = make_task((6, 2))
-    alone = replace(task, groups=task.y)
-    assert any(not getattr(variant, "balanced", True) for variant in Auto().variants(alone))
-    assert settle(Auto(), alone).balanced
+def test_given_candidates_are_all_that_is_tried(make_task):
+    task = make_task()
+    auto = Auto(candidates=[{"method": "ridge", "l2": 1.0}, {"method": "ridge", "l2": 3.0}])
+    assert auto.variants(task) == (Ridge(l2=1.0), Ridge(l2=3.0))
+    assert settle(auto, task) in auto.variants(task)
+    assert parse_method(json.loads(auto.model_dump_json())) == auto
+    assert Auto(candidates=[]).variants(task) == ()
+
+
+def test_unknown_candidates_and_itself_are_refused():
+    with pytest.raises(MethodUnknown):
+        Auto(candidates=[{"method": "magic"}])
+    with pytest.raises(ParameterInvalid, match="its own candidates"):
+        Auto(candidates=[{"method": "auto"}])
+    with pytest.raises(ParameterInvalid):
+        Auto(candidates=[{"method": "ridge", "l2": -1.0}])
+
+
+def test_one_class_is_refused(make_task):
+    with pytest.raises(DatasetTooSmall):
+        Auto().fit(make_task((5,)))

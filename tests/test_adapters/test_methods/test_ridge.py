@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,148 @@ from sklearn.linear_model import Ridge as Oracle
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 
+from adapters import gram
 from adapters.base import Task
 from adapters.columns import Column, Kind, Rows
 from adapters.folds import deal_folds
-from adapters.methods.ridge import Ridge
+from adapters.methods.ridge import Ridge, leave_one_out
 from adapters.select import compare, pick, settle
+
+
+@pytest.fixture
+def make_marks():
+    """A function that draws rows with any number of three classes, which embeddings tell but for some noise."""
+
+    def make(n=40, d=10, seed=0, **fields):
+        rng = np.random.default_rng(seed)
+        z = rng.standard_normal((n, d)).astype(np.float32)
+        marks = z @ rng.standard_normal((d, 3)) + 0.5 * rng.standard_normal((n, 3)) > 0.5
+        return Task(z, marks, ("a", "b", "c"), np.arange(n), **fields)
+
+    return make
+
+
+def brute_force(task, l2, targets, weights):
+    """What scikit-learn says of each row when fitted without it, all else as it is with it."""
+    z, given = task.z.astype(np.float64), np.ones(len(task.y)) if task.weights is None else task.weights
+    penalty = l2 * np.average((z**2).sum(axis=1), weights=given)
+    seen = np.empty(targets.shape)
+    for row in range(len(z)):
+        rest = np.arange(len(z)) != row
+        oracle = Oracle(alpha=penalty, solver="cholesky").fit(z[rest], targets[rest], sample_weight=weights[rest])
+        seen[row] = oracle.predict(z[row : row + 1])
+    return seen
+
+
+def unit(weights):
+    return weights / weights[weights > 0].mean()
+
+
+WEIGHTS = np.array([1.0, 2, 0, 0.5, 3, 1] * 3)
+
+
+@pytest.mark.parametrize("d", [5, 30])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["even", "weighted"])
+def test_leaving_one_out_of_balanced_classes_is_exact(make_task, d, weights):
+    task = make_task((9, 6, 3), d=d, weights=weights)
+    given = np.ones(18) if weights is None else unit(weights)
+    balanced = given / np.bincount(task.y, given)[task.y]
+    targets = 2 * np.eye(3)[task.y] - 1
+    for l2, seen in zip((0.01, 3.0), leave_one_out(task, (0.01, 3.0)), strict=True):
+        np.testing.assert_allclose(seen, brute_force(task, l2, targets, unit(balanced)), atol=1e-8)
+
+
+@pytest.mark.parametrize("d", [5, 30])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["even", "weighted"])
+def test_leaving_one_out_of_numbers_is_exact(make_regression, d, weights):
+    task = make_regression(18, d=d, offset=7.0, scale=3.0, weights=weights)
+    given = np.ones(18) if weights is None else unit(weights)
+    for l2, seen in zip((0.01, 3.0), leave_one_out(task, (0.01, 3.0)), strict=True):
+        np.testing.assert_allclose(seen, brute_force(task, l2, task.y[:, None], given), atol=1e-8)
+
+
+def test_leaving_one_out_of_marks_is_exact(make_marks):
+    task = make_marks(18, weights=WEIGHTS)
+    (seen,) = leave_one_out(task, (0.3,))
+    np.testing.assert_allclose(seen, brute_force(task, 0.3, 2.0 * task.y - 1, unit(WEIGHTS)), atol=1e-8)
+
+
+def test_leave_one_out_chooses_one_value_of_the_grid(make_regression, make_task):
+    clear, noisy = make_regression(200, d=5, noise=0.01), make_regression(40, d=200, noise=30.0)
+    method = Ridge(choose="leave-one-out")
+    (of_clear,), (of_noisy,) = method.variants(clear), method.variants(noisy)
+    assert of_clear.l2 < 0.1 < 1 < of_noisy.l2
+    assert len(method.variants(make_task((5, 5, 5)))) == 1
+
+
+@pytest.mark.parametrize("counts", [(5, 5), (1, 1)])
+def test_groups_and_single_rows_leave_the_choice_to_folds(make_task, counts):
+    groups = np.arange(sum(counts)) // 2
+    assert len(Ridge(choose="leave-one-out").variants(make_task(counts, groups=groups))) == 7
+
+
+def test_leave_one_out_explains_diabetes_as_well_as_folds():
+    task = diabetes(as_table=True)
+    inside = deal_folds(task) == 0
+    training, held_out = task.split(inside)
+    scores = [Ridge(choose=way).fit(training).scores_of(held_out)[:, 0] for way in ("folds", "leave-one-out")]
+    assert r2_score(held_out.y, scores[1]) == pytest.approx(r2_score(held_out.y, scores[0]), abs=0.01)
+
+
+@pytest.mark.parametrize("d", [5, 60])
+def test_marks_are_scikit_learns_solution(make_marks, d):
+    task = make_marks(d=d, weights=np.arange(40.0))
+    z = task.z.astype(np.float64)
+    oracle = Oracle(alpha=3.0 * np.average((z**2).sum(axis=1), weights=task.weights))
+    oracle.fit(z, 2.0 * task.y - 1, sample_weight=unit(task.weights))
+    head = Ridge(l2=3.0).fit(task)
+    np.testing.assert_allclose(head.weight, oracle.coef_, atol=1e-6)
+    np.testing.assert_allclose(head.bias, oracle.intercept_, atol=1e-6)
+    assert head.multilabel
+
+
+def test_weighted_numbers_are_scikit_learns_solution(make_regression):
+    task = make_regression(offset=5.0, scale=20.0, weights=np.arange(60.0))
+    z = task.z.astype(np.float64)
+    oracle = Oracle(alpha=0.3 * np.average((z**2).sum(axis=1), weights=task.weights))
+    oracle.fit(z, task.y, sample_weight=unit(task.weights))
+    head = Ridge(l2=0.3).fit(task)
+    np.testing.assert_allclose(head.weight[0], oracle.coef_, atol=1e-5)
+    np.testing.assert_allclose(head.bias[0], oracle.intercept_, atol=1e-5)
+
+
+def test_rows_that_weigh_nothing_are_as_if_they_were_not_there(make_task):
+    task = make_task((8, 8, 8))
+    weights = np.where(np.arange(24) % 4 == 1, 0.0, 5.0)
+    seen = Ridge(l2=1.0).fit(replace(task, weights=weights))
+    expected = Ridge(l2=1.0).fit(task.rows(weights > 0))
+    np.testing.assert_allclose(seen.weight, expected.weight, atol=1e-6)
+    np.testing.assert_allclose(seen.bias, expected.bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("d", [5, 60])
+def test_the_gpu_computes_the_same(make_task, monkeypatch, d):
+    """Torch on the CPU stands in for it."""
+    on_cpu = gram.solve_on
+    monkeypatch.setattr(gram, "solve_on", lambda _device, *arguments: on_cpu("cpu", *arguments))
+    methods = Ridge().variants(make_task(d=d))
+    ours, twins = (list(Ridge.fit_each(methods, make_task(d=d, device=device))) for device in ("cpu", "cuda"))
+    for one, other in zip(ours, twins, strict=True):
+        np.testing.assert_allclose(one.weight, other.weight, atol=1e-6)
+
+
+def test_many_rows_take_little_memory_beside_the_embeddings():
+    """A float64 copy would be twice the embeddings."""
+    n, d = 100_000, 64
+    z = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
+    task = Task(z, np.arange(n) % 10, tuple("abcdefghij"), np.arange(n))
+    tracemalloc.start()
+    try:
+        list(Ridge.fit_each(Ridge().variants(task), task))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < z.nbytes
 
 
 @pytest.mark.parametrize("l2", [0.1, 3.0, 100.0])

@@ -27,6 +27,7 @@ COMMANDS = [
     ("jobs", "cancel", "job_1"),
     ("fit", "PHOTOS", "--name", "intents", "--backbone", "auto"),
     ("datasets", "upload", "PHOTOS"),
+    ("refit", "intents:3"),
     ("backbones", "list"),
     ("backbones", "show", "eye"),
     ("backbones", "add", "eye", "--hub", "a/b", "--modality", "image", "--size", "128"),
@@ -196,6 +197,47 @@ def test_fit_and_upload_say_what_the_file_holds(run, fake, fill, messages):
     assert json.loads(parts["columns"]) == expected["columns"]
     run(*fill(("datasets", "upload", "FILE")), *chosen)
     assert json.loads(messages["form"](fake.requests[-1])["meta"]) == expected
+
+
+def test_fit_and_upload_pass_groups_weights_and_where_to_start(run, fake, fill, messages):
+    beside = ("--task", "multilabel", "--group", "patient", "--weight", "sure")
+    run(*fill(FIT), *beside, "--parent", "intents:2", "--tap", "blocks", "--peft", "/shared/lora")
+    parts = messages["form"](fake.requests[0])
+    assert {name: parts[name].decode() for name in ("task", "group", "weight", "parents", "tap", "peft")} == {
+        "task": "multilabel", "group": "patient", "weight": "sure", "parents": "intents:2", "tap": "blocks",
+        "peft": "/shared/lora",
+    }  # fmt: skip
+    run(*fill(("datasets", "upload", "FILE")), *beside)
+    meta = json.loads(messages["form"](fake.requests[-1])["meta"])
+    assert meta == {"task": "multilabel", "group": "patient", "weight": "sure"}
+
+
+def test_a_version_with_any_number_of_labels_is_shown_with_its_figures(run, fake, messages):
+    figures = {"micro_f1": 0.8125, "macro_f1": 0.75, "exact_match": 0.625, "macro_average_precision": 0.875}
+    several = messages["version"] | {"task": "multilabel", "metrics": figures}
+    fake.refusals = [httpx.Response(200, json=several)]
+    out = run("adapters", "show", "intents:3").stdout
+    for part in ("micro-F1", "0.812", "0.750", "all labels right", "62.5%", "mean average precision", "0.875"):
+        assert part in out
+    assert "accuracy" not in out
+    fake.refusals = [httpx.Response(200, json=messages["adapter"] | {"versions": [several]})]
+    header = next(line for line in run("adapters", "show", "intents").stdout.splitlines() if line.startswith("version"))
+    assert ("micro-F1" in header, "accuracy" in header) == (True, False)
+
+
+def test_refit_says_in_a_line_whether_it_is_the_same(run, fake, messages):
+    done = run("refit", "intents:3")
+    assert done.stdout == "intents:3 came out the same, byte for byte (2 files).\n"
+    files = messages["refit"]["files"] | {"head.onnx": {"before": "a1", "after": "c3"}}
+    fake.refit = messages["refit"] | {"same": False, "files": files, "differs_because": ["The code is another one."]}
+    other = run("refit", "intents:3")
+    assert other.exit_code == 1
+    assert other.stdout == "intents:3 came out different in head.onnx. The code is another one.\n"
+    assert json.loads(run("refit", "intents:3", "--json").stdout)["same"] is False
+
+
+def test_refit_of_what_is_not_there_is_refused(run):
+    assert run("refit", "intents:9").exit_code == 1
 
 
 def test_a_table_is_shown_with_its_columns_and_the_figures_of_its_task(run, fake, messages):

@@ -189,7 +189,7 @@ def test_a_head_beside_the_network_and_old_constants_may_be_left_over(bert):
 @pytest.mark.parametrize("tap", ["block3", "block0", "block", "logits"])
 def test_a_tap_that_is_not_there_is_refused_with_those_that_are(bert, tap):
     network = text_network(load_transformers(bert), bert, Options())
-    with pytest.raises(SourceRefused, match=rf"no tap '{tap}': bert has pooled and block1 to block2"):
+    with pytest.raises(SourceRefused, match=rf"no tap '{tap}': bert has pooled, blocks and block1 to block2"):
         tap_module(network, tap)
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from adapters.manifest import FileEntry
 from service.errors import NotReproducible
-from service.jobs.refitting import AT_LEAST_S, compared, request_of
+from service.jobs.refitting import compared
+from service.registry.refits import AT_LEAST_S, request_of
 
 REQUEST = {
     "method": {"method": "auto", "candidates": [{"method": "ridge", "l2": 3.0}]},

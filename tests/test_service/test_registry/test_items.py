@@ -10,7 +10,7 @@ import pytest
 
 from adapters.columns import Column, Kind, Rows
 from models.errors import Problem
-from service.registry.items import GROUP_BYTES, MEDIA, facts_of, pack, pack_items, unpack, unpack_items
+from service.registry.items import GROUP_BYTES, MEDIA, facts_of, pack, pack_items, unpack
 from service.uploads.items import Items
 from service.uploads.quality import assess, assess_values
 
@@ -62,6 +62,7 @@ CASES = [
     ("image", False),
     ("audio", True),
     ("text", False),
+    ("text", True),
     ("vector", False),
     ("vector", True),
     ("table", False),
@@ -99,8 +100,40 @@ def test_the_same_items_give_the_same_bytes(modality: str, regression: bool):
 def test_texts_are_packed_as_ever():
     data = pack_items(["a", "b"], ["x", "y"], [1, 2])
     assert pack(items("text")) == pack_items(items("text").texts, LABELS, (1, 2, 5, 7))
-    assert unpack_items(data) == (["a", "b"], ["x", "y"])
-    assert unpack(data, {"modality": "text", "items": 2}).labels == ["x", "y"]
+    found = unpack(data, {"modality": "text", "items": 2})
+    assert (found.texts, found.labels) == (["a", "b"], ["x", "y"])
+    assert (found.label_sets, found.groups, found.weights) == (None, None, None)
+
+
+@pytest.mark.parametrize("modality", ["text", "image", "vector", "table"])
+def test_several_labels_groups_and_weights_survive_packing(modality: str):
+    given = replace(
+        items(modality),
+        task="multilabel",
+        labels=(),
+        label_sets=(("x", "y|z"), (), ("ü",), ("x",)),
+        groups=("a", "a", "row 5", "b"),
+        weights=np.array([0.0, 1.0, 2.5, 1e-9]),
+        columns={"label": "y", "group": "who", "weight": "much"},
+    )
+    facts = json.loads(json.dumps(facts_of(given, 10), allow_nan=False))
+    assert (facts["task"], facts["columns"]) == ("multilabel", given.columns)
+    found = unpack(pack(given), facts)
+    assert (found.n, found.labels, found.targets) == (4, [], None)
+    assert tuple(found.label_sets) == given.label_sets
+    assert tuple(found.groups) == given.groups
+    assert found.weights.tolist() == given.weights.tolist()
+    assert tuple(found.texts) == given.texts
+    assert tuple(found.files) == given.files
+
+
+def test_numbers_are_learned_of_texts_too():
+    given = replace(items("text", regression=True), weights=np.ones(4))
+    found = unpack(pack(given), facts_of(given, 10))
+    assert tuple(found.texts) == given.texts
+    assert found.targets.tolist() == TARGETS.tolist()
+    assert found.weights.tolist() == [1.0] * 4
+    assert found.groups is None
 
 
 def test_a_table_of_numbers_or_words_alone():

@@ -45,13 +45,40 @@ def test_wait_that_runs_out_answers_the_job(service, hold):
 
 
 def test_a_fit_that_cannot_be_done_is_a_failed_job_with_a_problem(service):
-    answer = service.adapt(max_seconds="0.000001")
+    answer = service.adapt(method="last_k")
     assert answer.status_code == 202
     job = answer.json()
     assert job["state"] == "failed"
-    assert job["error"]["code"] == "deadline-exceeded"
-    assert "max_seconds" in job["error"]["detail"]
+    assert job["error"]["code"] == "requirement-missing"
+    assert "trains the backbone itself" in job["error"]["detail"]
     assert service.client.get("/v1/adapters/intents").status_code == 404
+
+
+def test_a_budget_that_is_over_at_once_publishes_the_best_there_is_and_says_so(service):
+    answer = service.adapt(max_seconds="0.000001")
+    assert answer.status_code == 201
+    report = service.client.get("/v1/adapters/intents/versions/1/report").json()
+    assert any("time was over" in note for note in report["notes"]), report["notes"]
+
+
+def test_a_version_is_fitted_again_bit_by_bit(service):
+    service.adapt()
+    job = service.client.post("/v1/adapters/intents/versions/1/refit?wait=30").json()
+    assert (job["kind"], job["state"]) == ("refit", "succeeded"), job
+    assert job["result"]["same"], job["result"]
+    assert set(job["result"]["files"]) >= {"head.onnx"}
+    assert service.client.get("/v1/adapters/intents").json()["versions"][-1]["version"] == 1
+
+
+def test_a_version_grows_from_another(service):
+    service.adapt(method="logistic")
+    grown = service.adapt(method='{"method": "logistic", "prior": "parent"}', parents="intents:1", promote="always")
+    assert grown.status_code == 201, grown.text
+    assert grown.json()["parents"] == ["intents:1"]
+    unlike = service.adapt(parents="intents:1", tap="blocks")
+    assert unlike.status_code == 422
+    assert "what grows from it has the same" in unlike.json()["detail"]
+    assert service.adapt(parents="intents:9").status_code == 404
 
 
 def test_report_has_figures_baselines_and_candidates(service):
@@ -72,7 +99,7 @@ def test_the_published_onnx_is_the_function_that_is_served(service):
     assert data.headers["content-type"] == "application/octet-stream"
     session = onnxruntime.InferenceSession(data.content, providers=["CPUExecutionProvider"])
     digest = service.client.get("/v1/adapters/intents/versions/1").json()["backbone"]["digest"]
-    backbone = service.state.backbones._encoders[digest].backbone
+    backbone = service.state.backbones._encoders[digest, "pooled"].backbone
     texts = ["my parcel is late", "refund", "reset"]
     z = backbone.run(backbone.prepare(texts))
     (expected,) = session.run(["probabilities"], {"embedding": z})

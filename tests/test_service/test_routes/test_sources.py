@@ -181,27 +181,27 @@ class TestWords:
 
 
 class TestAdapter:
-    def _resolve(self, **files):
-        manifest = Manifest(
-            name="intents",
-            number=3,
-            kind="affine",
-            backbone="fake",
-            backbone_digest="d" * 64,
-            tap="pooled",
-            width=3,
-            classes=("a", "b"),
-            method={"method": "logistic"},
-            temperature=1.0,
-            calibrated=True,
-            dataset="ds_1",
-            dataset_sha256="s" * 64,
-            job="job_1",
-            created_at="2026-01-01T00:00:00+00:00",
-            seed=0,
-            files=files,
-        )
-        return lambda reference: Version(manifest, {}, {}, 1.0)
+    def _resolve(self, changes=None, **files):
+        given = {
+            "name": "intents",
+            "number": 3,
+            "kind": "affine",
+            "backbone": "fake",
+            "backbone_digest": "d" * 64,
+            "tap": "pooled",
+            "width": 3,
+            "classes": ("a", "b"),
+            "method": {"method": "logistic"},
+            "temperature": 1.0,
+            "calibrated": True,
+            "dataset": "ds_1",
+            "dataset_sha256": "s" * 64,
+            "job": "job_1",
+            "created_at": "2026-01-01T00:00:00+00:00",
+            "seed": 0,
+            "files": files,
+        }
+        return lambda reference: Version(Manifest(**given | (changes or {})), {}, {}, 1.0)
 
     def test_a_method_without_a_hidden_layer_has_no_trunk(self):
         match = "Adapters of method 'logistic' have no hidden layer, so intents:3 has no trunk"
@@ -212,6 +212,28 @@ class TestAdapter:
         hosted = _entry(resolve=resolve, source={"adapter": "intents"})
         assert hosted.source == Trunk("intents:3", f"/blobs/{'t' * 64}", "d" * 64)
         assert (hosted.modality, hosted.about) == ("text", "the trunk of the adapter intents:3")
+
+    def test_what_a_trunk_takes_of_its_backbone_goes_with_it(self):
+        changes = {"tap": "blocks", "parts": ((0, 4), (8, 12)), "modality": "image"}
+        hosted = _entry(
+            resolve=self._resolve(changes, **{TRUNK_NAME: FileEntry("t" * 64, 10)}), source={"adapter": "intents"}
+        )
+        assert isinstance(hosted.source, Trunk)
+        assert (hosted.source.tap, hosted.source.parts, hosted.modality) == ("blocks", ((0, 4), (8, 12)), "image")
+
+    @pytest.mark.parametrize(("name", "value"), [("max_tokens", 9), ("pooling", "cls"), ("taps", ["block3"])])
+    def test_how_items_are_prepared_is_not_asked_for(self, name, value):
+        resolve = self._resolve(**{TRUNK_NAME: FileEntry("t" * 64, 10)})
+        match = "takes items as the backbone that it was fitted on does"
+        assert _refused(match, resolve=resolve, source={"adapter": "intents"}, **{name: value}) == [f"/{name}"]
+        assert _entry(resolve=resolve, source={"adapter": "intents"}, normalise=True).options.normalise
+
+    @pytest.mark.parametrize("modality", ["table", "vector"])
+    def test_what_was_fitted_without_a_backbone_has_nothing_to_stand_on(self, modality):
+        changes = {"modality": modality, "backbone": "", "backbone_digest": ""}
+        resolve = self._resolve(changes, **{TRUNK_NAME: FileEntry("t" * 64, 10)})
+        match = f"fitted on {modality} items, which have no backbone"
+        assert _refused(match, resolve=resolve, source={"adapter": "intents"}) == ["/source/adapter"]
 
 
 class TestForm:

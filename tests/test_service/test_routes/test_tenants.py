@@ -51,6 +51,7 @@ ROUTES = {
     ("DELETE", "/v1/adapters/{name}/versions/{number}"): Known("fit", OURS),
     ("GET", "/v1/adapters/{name}/versions/{number}/report"): Known("read", OURS),
     ("GET", "/v1/adapters/{name}/versions/{number}/adapter.onnx"): Known("read", OURS),
+    ("POST", "/v1/adapters/{name}/versions/{number}/refit"): Known("fit", OURS),
     ("GET", "/v1/adapters/{name}/aliases/{alias}"): Known("read", OURS),
     ("PUT", "/v1/adapters/{name}/aliases/{alias}"): Known("fit", OURS, {"version": 1}),
     ("POST", "/v1/adapters/{ref}/predict"): Known("predict", OURS, {"inputs": ["money back"]}),
@@ -138,6 +139,8 @@ def test_what_is_ones_own_is_there(locked, things):
     }
     cancel = ("POST", "/v1/jobs/{job}/cancel")
     assert seen.pop(cancel) == 409, "it has ended, and it is there"
+    refit = ("POST", "/v1/adapters/{name}/versions/{number}/refit")
+    assert seen.pop(refit) == 202, "a job, which may find the version deleted"
     assert {where for where, status in seen.items() if status not in {200, 204}} == set()
 
 

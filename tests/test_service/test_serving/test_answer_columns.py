@@ -1,5 +1,7 @@
 """The columns that an answer adds: which, in what order, and never one of the file's own."""
 
+import dataclasses
+
 import pytest
 
 from service.serving.answer_columns import AnswerColumns
@@ -32,6 +34,24 @@ def test_columns_and_cells(given, top_k, names, cells):
     assert columns.names == tuple(names.split())
     answer = PREDICTION if given.classes else {"id": "pr_1", "value": 1.5}
     assert columns.cells(answer, "odd") == (*cells, "it:3", "odd")
+    assert columns.cells(None, "none") == (*[None] * (len(columns.names) - 1), "none")
+
+
+@pytest.mark.parametrize(
+    ("top_k", "names", "cells"),
+    [
+        (1, "labels truncated adapter warnings", (["b", "c"], False)),
+        (2, "labels label probability label_2 probability_2 truncated adapter warnings",
+         (["b", "c"], "b", 0.7, "c", 0.6, False)),
+    ],
+)  # fmt: skip
+def test_any_number_of_labels_is_one_column(top_k, names, cells):
+    columns = AnswerColumns.of(dataclasses.replace(facts(), task="multilabel"), top_k, ())
+    assert columns.names == tuple(names.split())
+    top = [["b", 0.7], ["c", 0.6], ["a", 0.1]][:top_k]
+    answer = {"id": "pr_1", "labels": [["b", 0.7], ["c", 0.6]], "top": top}
+    assert columns.cells(answer, "odd") == (*cells, "it:3", "odd")
+    assert columns.cells(answer | {"labels": []}, "")[0] == []
     assert columns.cells(None, "none") == (*[None] * (len(columns.names) - 1), "none")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from service.errors import NotReady
 from service.registry.backbones import CHANGED, Own
 from service.registry.events import Event
 from service.serving import backbones as module
+from service.serving import opening
 from service.serving.backbones import Backbones
 
 
@@ -56,8 +58,8 @@ async def test_a_backbone_is_ready_as_soon_as_it_is_hosted(made, tmp_path):
 
 async def test_a_backbone_is_opened_once_whoever_asks(made, tmp_path, monkeypatch):
     card = _host(tmp_path)
-    opened, real = [], module.open_backbone
-    monkeypatch.setattr(module, "open_backbone", lambda *a, **k: opened.append(a) or real(*a, **k))
+    opened, real = [], opening.open_backbone
+    monkeypatch.setattr(opening, "open_backbone", lambda *a, **k: opened.append(a) or real(*a, **k))
     encoders = await asyncio.gather(made.prepare(), *(made.encoder("fake", card.digest) for _ in range(5)))
     assert len(opened) == 1
     assert len(set(encoders[1:])) == 1
@@ -80,16 +82,16 @@ async def test_an_older_build_that_is_still_here_is_opened_and_one_that_is_not_s
 async def test_weights_are_held_twice_where_they_are_small_and_on_the_cpu(
     tmp_path, monkeypatch, largest_bytes, provider, threads
 ):
-    card, opened, real = _host(tmp_path), [], module.open_backbone
+    card, opened, real = _host(tmp_path), [], opening.open_backbone
 
-    def open_backbone(folder, digest, *, threads, limits):
+    def open_backbone(folder, digest, *, threads, limits, tap):
         opened.append(threads)
-        backbone = real(folder, digest, threads=threads, limits=limits)
+        backbone = real(folder, digest, threads=threads, limits=limits, tap=tap)
         monkeypatch.setattr(type(backbone), "provider", provider)
         return backbone
 
-    monkeypatch.setattr(module, "open_backbone", open_backbone)
-    monkeypatch.setattr(module, "ONE_SESSION_BYTES", largest_bytes)
+    monkeypatch.setattr(opening, "open_backbone", open_backbone)
+    monkeypatch.setattr(opening, "ONE_SESSION_BYTES", largest_bytes)
     made = Backbones(("fake",), tmp_path, lanes=3, max_waiting=9)
     z, _ = await (await made.encoder("fake", card.digest)).embed(["x", "y"])
     assert opened == threads
@@ -198,8 +200,60 @@ async def test_the_operators_are_never_closed(made, tmp_path):
     following = asyncio.create_task(made.follow())
     await _until(lambda: not made._changed)
     await asyncio.sleep(0.05)
-    assert card.digest in made._encoders
+    assert (card.digest, "pooled") in made._encoders
     following.cancel()
+
+
+class TestTaps:
+    """Beside the pooled embedding a backbone may have others, and blocks at which adapters begin."""
+
+    @pytest.fixture
+    def opened(self, monkeypatch):
+        """Taps in the order in which backbones were opened for them."""
+        real, opened = opening.open_backbone, []
+
+        def open_backbone(folder, digest, *, threads, limits, tap):
+            opened.append(tap)
+            return real(folder, digest, threads=threads, limits=limits)
+
+        monkeypatch.setattr(opening, "open_backbone", open_backbone)
+        return opened
+
+    def facts(self, digest, tap):
+        return SimpleNamespace(backbone="fake", backbone_digest=digest, tap=tap, tuned=tap.startswith("block4"))
+
+    async def test_each_embedding_has_an_encoder_of_its_own(self, made, tmp_path, opened):
+        card = _host(tmp_path)
+        pooled, blocks = await made.encoder("fake", card.digest), await made.encoder("fake", card.digest, "blocks")
+        assert pooled is not blocks
+        assert await made.encoder("fake", card.digest, "blocks") is blocks
+        assert opened == ["pooled", "blocks"]
+
+    async def test_what_a_version_stands_on_is_opened_ahead(self, made, tmp_path, opened):
+        card = _host(tmp_path)
+        for tap in ("pooled", "input", "blocks", "blocks"):
+            await asyncio.to_thread(made.open_for, self.facts(card.digest, tap))
+        assert opened == ["blocks"]
+        await made.encoder("fake", card.digest, "blocks")
+        assert opened == ["blocks"]
+
+    @pytest.mark.parametrize("tap", ["blocks", "block4"])
+    async def test_what_is_not_here_says_so_ahead(self, made, tmp_path, tap):
+        with pytest.raises(NotReady, match="digest 000000000000"):
+            made.open_for(self.facts("0" * 64, tap))
+        card = _host(tmp_path)
+        with pytest.raises((NotReady, BackboneUnknown), match=f"without an embedding '{tap}'|no tap '{tap}'"):
+            made.open_for(self.facts(card.digest, tap))
+
+    async def test_all_of_one_backbone_are_closed_with_it(self, tenants, registry, tmp_path, opened, monkeypatch):
+        card, dropped = _host(tmp_path), []
+        monkeypatch.setattr(tenants._trunks, "drop", dropped.append)
+        encoders = [await tenants.encoder("mine", card.digest, tap) for tap in ("pooled", "blocks")]
+        following = asyncio.create_task(tenants.follow())
+        await _until(lambda: all(encoder._closed for encoder in encoders))
+        assert tenants._encoders == {}
+        assert set(dropped) == {card.digest}
+        following.cancel()
 
 
 class TestTenants:
@@ -251,17 +305,17 @@ class TestTenants:
         registry.host("acme", "mine", card, state="ready")
         registry.host("globex", "theirs", card, state="ready")
         following = asyncio.create_task(tenants.follow())
-        await _until(lambda: card.digest in tenants._encoders)
-        encoder = tenants._encoders[card.digest]
+        await _until(lambda: (card.digest, "pooled") in tenants._encoders)
+        encoder = tenants._encoders[card.digest, "pooled"]
         for change in (registry.rows.pop, lambda: registry.fitted.add(card.digest), registry.rows.pop):
             change()
             tenants.notice(Event(1, "acme", "mine", CHANGED))
             await _until(lambda: not tenants._changed)
             await asyncio.sleep(0.05)
-            assert card.digest in tenants._encoders
+            assert (card.digest, "pooled") in tenants._encoders
         registry.fitted.clear()
         tenants.notice(Event(2, "globex", "theirs", CHANGED))
-        await _until(lambda: card.digest not in tenants._encoders)
+        await _until(lambda: (card.digest, "pooled") not in tenants._encoders)
         await _until(lambda: encoder._closed)
         following.cancel()
 

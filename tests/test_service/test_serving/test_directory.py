@@ -80,6 +80,31 @@ async def test_references_follow_their_aliases(records, directory):
     assert await _number(directory) == 2
 
 
+async def test_a_new_version_is_prepared_before_it_replaces_the_old_one(records, heads, caplog):
+    prepared, broken = [], False
+
+    def prepare(facts):
+        prepared.append((facts.number, _live(directory)))
+        if broken:
+            raise NotFound("its backbone is not here")
+
+    directory = Directory(records.engine, records.blobs, heads, prepare=prepare)
+    directory.start()
+    records.publish()
+    assert await _number(directory) == 1
+    assert prepared == []
+    records.publish()
+    directory.refresh()
+    assert prepared == [(2, 1)]
+    assert await _number(directory) == 2
+    broken = True
+    records.publish()
+    with caplog.at_level(logging.ERROR, logger="service.serving.directory"):
+        directory.refresh()
+    assert [record.adapter for record in caplog.records] == ["intents"]
+    assert await _number(directory) == 2
+
+
 async def test_a_new_version_is_loaded_before_it_replaces_the_old_one(records, directory, monkeypatch):
     records.publish(weight=1.0)
     await _serve(directory)

@@ -96,7 +96,26 @@ class TestFacts:
             columns=tuple(SCHEMA),
             long="chunk",
             head="0e" * 32,
+            tap="row",
         )
+
+    def test_of_one_whose_inputs_have_any_number_of_classes(self):
+        made = facts(task="multilabel", thresholds=[0.25, 0.5])
+        assert (made.multilabel, made.thresholds) == (True, (0.25, 0.5))
+        assert not facts().multilabel
+
+    def test_of_one_that_takes_parts_of_all_blocks_through_a_map(self):
+        files = BEFORE_TABLES["files"] | {"map.safetensors": {"sha256": "6b" * 32, "size_bytes": 5}}
+        made = facts(tap="blocks", parts=[[0, 4], [6, 8]], files=files)
+        assert (made.tap, made.parts, made.map) == ("blocks", ((0, 4), (6, 8)), "6b" * 32)
+        assert facts(kind="graph", files=files).map == ""
+
+    @pytest.mark.parametrize(
+        ("tap", "tuned"),
+        [("pooled", False), ("blocks", False), ("vector", False), ("row", False), ("block4", True), ("input", True)],
+    )
+    def test_parts_of_a_backbone_are_told_by_their_tap(self, tap, tuned):
+        assert facts(tap=tap).tuned is tuned
 
     @pytest.mark.parametrize(
         ("kind", "file", "other"),
@@ -123,7 +142,7 @@ class TestFacts:
     def test_equal_texts_are_held_once(self):
         one, two = facts(), facts(classes=["b", "ä", "c"])
         assert one.classes[1] is two.classes[1]
-        for name in ("name", "kind", "modality", "task", "backbone", "backbone_digest", "long"):
+        for name in ("name", "kind", "modality", "task", "backbone", "backbone_digest", "long", "tap"):
             assert getattr(one, name) is getattr(two, name), name
 
     def test_more_names_and_columns_take_more(self):

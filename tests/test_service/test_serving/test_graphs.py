@@ -155,6 +155,53 @@ class TestRoom:
         np.testing.assert_allclose(held.run(rows), softmax(head.scores(rows)), atol=1e-6)
 
 
+class TestOnABackbone:
+    """Graphs on embeddings, and parts of backbones."""
+
+    def test_an_embedding_is_fed_as_it_is(self):
+        affine = AffineHead(np.ones((2, 3), np.float32), np.zeros(2, np.float32), ("a", "b"))
+        z = np.arange(6, dtype=np.float32).reshape(2, 3)
+        for tap in ("pooled", "blocks", "vector"):
+            np.testing.assert_allclose(Graphs().put("a", affine.onnx(1.0), tap).run(z), [[0.5, 0.5]] * 2)
+
+    @pytest.mark.parametrize(
+        ("tap", "names"),
+        [
+            ("block4", ["hidden_states"]),
+            ("block12", ["hidden_states", "attention_mask"]),
+            ("input", ["input_ids", "attention_mask"]),
+            ("input", ["pixels"]),
+            ("input", ["samples"]),
+        ],
+    )
+    def test_of_what_is_there_a_part_takes_what_it_needs(self, tap, names):
+        given = {name: np.full((2, 3), place, np.float32) for place, name in enumerate([*names, "other"], 1)}
+        answer = Graphs().put("a", _graph(*names), tap).run(given)
+        np.testing.assert_array_equal(answer, np.full((2, 3), sum(range(1, len(names) + 1))))
+
+    @pytest.mark.parametrize(
+        ("tap", "name"),
+        [
+            ("row", "embedding"),
+            ("pooled", "numbers"),
+            ("blocks", "hidden_states"),
+            ("block4", "embedding"),
+            ("input", "hidden_states"),
+        ],
+    )
+    def test_one_that_takes_what_another_tap_gives_is_refused(self, tap, name):
+        with pytest.raises(WeightsCorrupt, match=rf"takes \['{name}'\]"):
+            Graphs().put("a", _graph(name), tap)
+
+    def test_parts_of_backbones_push_out_no_others(self, data):
+        graphs = Graphs(10**9, tuned_bytes=1)
+        graphs.put("a", data)
+        graphs.put("b", _graph("hidden_states"), "block4")
+        graphs.put("c", _graph("pixels"), "input")
+        assert [key for key in "abc" if graphs.get(key)] == ["a", "c"]
+        assert len(graphs) == 2
+
+
 def _graph(*inputs, output="probabilities"):
     """A graph that gives what it takes."""
     graph = Graph("other")

@@ -12,8 +12,12 @@ from service.serving.taps import Taps
 
 DATA = bytes(range(256))
 TEXT = base64.b64encode(DATA).decode()
-IMAGE = SimpleNamespace(name="x", number=1, modality="image", backbone="b", backbone_digest="d", long="truncate")
-AUDIO = SimpleNamespace(name="x", number=1, modality="audio", backbone="b", backbone_digest="d", long="chunk")
+IMAGE = SimpleNamespace(
+    name="x", number=1, modality="image", backbone="b", backbone_digest="d", tap="pooled", parts=(), long="truncate"
+)
+AUDIO = SimpleNamespace(
+    name="x", number=1, modality="audio", backbone="b", backbone_digest="d", tap="pooled", parts=(), long="chunk"
+)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +88,8 @@ class _Encoder:
 
 
 def _taps(encoder):
-    async def found(name, digest):
-        assert (name, digest) == ("b", "d")
+    async def found(name, digest, tap):
+        assert (name, digest, tap) == ("b", "d", "pooled")
         return encoder
 
     return Taps(SimpleNamespace(encoder=found))

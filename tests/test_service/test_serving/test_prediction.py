@@ -60,8 +60,8 @@ class Stub:
         self.asked.append((tenant, reference))
         return self.served
 
-    async def encoder(self, name, digest):
-        self.asked.append((name, digest))
+    async def encoder(self, name, digest, tap):
+        self.asked.append((name, digest, tap))
         return self.the_encoder
 
 
@@ -76,7 +76,7 @@ async def _predict(stub, *inputs, top_k=3, long=None):
 
 async def test_the_answer_names_the_version_and_lists_the_best_first(stub):
     answer = await _predict(stub, "3 1", "0 2")
-    assert stub.asked == [("default", parse("intents")), ("fake", "d")]
+    assert stub.asked == [("default", parse("intents")), ("fake", "d", "pooled")]
     assert (answer["adapter"], answer["backbone"], answer["calibrated"]) == ("intents:3", "fake", True)
     first, second = answer["predictions"]
     assert [name for name, _ in first["top"]] == ["a", "b", "c"]
@@ -151,6 +151,31 @@ async def test_a_graph_answers_its_own_probabilities(stub):
     assert answer["predictions"][0]["label"] == "b"
     np.testing.assert_array_equal(seen[0]["numbers"], [[3.0]])
     assert answer["warnings"] == [{"detail": "Columns that this adapter does not use were passed over: 'size'."}]
+
+
+async def test_any_number_of_labels_each_by_its_threshold(stub):
+    stub.serves(task="multilabel", thresholds=(0.9, 0.5, 0.0))
+    first, second = (await _predict(stub, "3 1", "0 0 ", top_k=1))["predictions"]
+    p = 1 / (1 + np.exp([-3.0, -1.0, 4.0]))
+    assert [name for name, _ in first["labels"]] == ["a", "b", "c"]
+    np.testing.assert_allclose([share for _, share in first["labels"]], p, atol=10**-DIGITS)
+    assert first["top"] == first["labels"][:1]
+    assert "label" not in first
+    assert [name for name, _ in second["labels"]] == ["b", "c"]  # at its threshold is enough
+    assert second["truncated"] is True
+
+
+async def test_scores_far_from_zero_are_no_trouble(stub):
+    stub.serves(task="multilabel", thresholds=(0.5, 0.5, 0.5))
+    (only,) = (await _predict(stub, "1000 -1000"))["predictions"]
+    assert only["top"] == [["a", 1.0], ["c", 0.5], ["b", 0.0]]
+
+
+async def test_a_head_takes_its_parts_of_an_embedding(stub):
+    stub.serves(parts=((2, 3), (0, 1)))
+    await_plain = await _predict(stub, "1 9 3")
+    stub.serves(parts=())
+    assert await_plain["predictions"][0]["top"] == (await _predict(stub, "3 1"))["predictions"][0]["top"]
 
 
 async def test_an_answer_that_would_list_too_much_is_refused_before_anything_is_embedded(stub, monkeypatch):

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from models.base import BatchLimits, Encoded
 from models.errors import WrongInput
+from service.serving import encoder as encoder_module
 from service.serving import recall as recall_module
 from service.serving.recall import Recall
 from service.store.embeddings import EmbeddingCache, Space
@@ -81,6 +83,24 @@ def test_what_a_fit_has_embedded_is_not_embedded_again(recall, encoder, shelf):
     assert encoder.asked == [["new", "newer"]]
     _ask(recall, encoder, "known")
     assert encoder.asked == [["new", "newer"]]
+
+
+def test_each_tap_has_embeddings_of_its_own(recall, shelf):
+    """Of one width, so that nothing but the tap tells them apart; asked as an encoder asks that was opened for it."""
+    _put(shelf, "known")
+    card = SimpleNamespace(id="it", digest="d" * 64, taps={"pooled": (WIDTH,), "blocks": (WIDTH,)}, recipe={})
+    backbone = SimpleNamespace(
+        card=card,
+        provider="cpu",
+        limits=BatchLimits(100, 10),
+        prepare=lambda items: [Encoded(np.zeros(1, np.int64)) for _ in items],
+        run=lambda batch: np.ones((len(batch), WIDTH), np.float32),
+    )
+    for tap, expected in (("pooled", _row("known")), ("blocks", np.ones(WIDTH))):
+        encoder = encoder_module.Encoder(backbone, max_waiting=9, recall=recall, tap=tap)
+        z, _ = asyncio.run(encoder.embed(["known"], "truncate", "acme"))
+        np.testing.assert_array_equal(z[0], expected)
+        encoder.close()
 
 
 def test_files_are_written_when_they_are_first_seen(recall, encoder, shelf):

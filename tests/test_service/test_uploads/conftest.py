@@ -91,8 +91,9 @@ def read(tmp_path: Path) -> Read:
     def reading(data: bytes | str, filename: str = "upload.csv", **options: object) -> TextItems:
         path = tmp_path / "upload"
         path.write_bytes(data.encode() if isinstance(data, str) else data)
-        given = {"text": None, "label": None, "strict": False, "limits": Limits()} | options
-        return read_text(path, filename, **given)
+        limits = options.pop("limits", Limits())
+        otherwise = options.pop("otherwise", "")
+        return read_text(path, filename, Reading(**options), limits, otherwise=otherwise)
 
     return reading
 

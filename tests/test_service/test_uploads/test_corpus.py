@@ -215,7 +215,7 @@ REFUSED: dict[str, tuple[bytes | str, str, dict[str, object], str, list[str]]] =
         "a.parquet",
         {},
         "upload-refused",
-        ["'text'", "list"],
+        ["row 1", "the text is a list"],
     ),
     "parquet-binary": (
         parquet({"text": [b"a", b"b"], "label": ["a", "b"]}),

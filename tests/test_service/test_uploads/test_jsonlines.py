@@ -4,9 +4,9 @@ import pytest
 
 from models.errors import Problem
 from service.errors import UploadRefused, UploadTooLarge
-from service.uploads.jsonlines import read_json_lines
+from service.uploads.jsonlines import as_cell, read_json_lines
 from service.uploads.limits import Limits
-from service.uploads.rows import Nested, Record, Row
+from service.uploads.rows import MOST_LISTED, Listed, Nested, Record, Row
 
 
 def records(tmp_path: Path, text: str, *columns: str, limits: Limits | None = None) -> list[Record]:
@@ -52,8 +52,10 @@ def test_a_line_that_is_no_object_is_a_bad_row_and_the_next_is_good(tmp_path: Pa
     assert found[0::2] == [Row(1, {"text": "a"}), Row(3, {"text": "b"})]
 
 
-def test_lists_and_objects_keep_only_their_kind(tmp_path: Path):
-    assert records(tmp_path, '{"a": [1], "b": {}}') == [Row(1, {"a": Nested("a list"), "b": Nested("an object")})]
+def test_objects_and_lists_of_more_than_plain_values_keep_only_their_kind(tmp_path: Path):
+    assert records(tmp_path, '{"a": [[1]], "b": {}}') == [Row(1, {"a": Nested("a list"), "b": Nested("an object")})]
+    assert as_cell([None, 1, True, "x"]) == Listed("a list", (None, 1, True, "x"))
+    assert as_cell(["x"] * (MOST_LISTED + 1)) == Nested("a list")
 
 
 def test_the_row_limit_stops_the_reading(tmp_path: Path):

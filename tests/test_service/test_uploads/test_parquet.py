@@ -10,7 +10,7 @@ from service.uploads import parquet
 from service.uploads.limits import Limits
 from service.uploads.parquet import read_parquet
 from service.uploads.parquet_values import values
-from service.uploads.rows import Record, Row
+from service.uploads.rows import MOST_LISTED, Listed, Nested, Record, Row
 
 SMALL = Limits(bytes=100_000, rows=5_000, cell_chars=100)
 
@@ -100,10 +100,33 @@ def test_shared_prefixes_are_read_in_small_batches(path: Path, batch_bytes: list
     assert all(isinstance(record, Problem) for record in found)
 
 
-@pytest.mark.parametrize("value", [[["a"]], [{"a": 1}], [b"a"]], ids=["list", "struct", "binary"])
+@pytest.mark.parametrize("value", [[[["a"]]], [[1.5]], [{"a": 1}], [b"a"]], ids=["lists", "vector", "struct", "binary"])
 def test_nested_and_binary_columns_are_refused(path: Path, value: list[object]):
     with pytest.raises(UploadRefused, match="Column 'text' has the Parquet type"):
         records(path, {"text": value})
+
+
+def test_lists_of_names_are_cells(path: Path):
+    found = records(path, {"text": [["a", None], [], None, ["b"] * (MOST_LISTED + 1)]})
+    assert [record.cells["text"] for record in found] == [
+        *(Listed("a list", ("a", None)), Listed("a list", ()), None, Nested("a list"))
+    ]
+    assert records(path, {"text": [[1, 2], [3]]})[0] == Row(1, {"text": Listed("a list", (1, 2))})
+
+
+def test_a_name_in_a_list_that_is_not_utf8_makes_a_bad_row(path: Path):
+    raw = pa.array([b"fine", b"caf\xe9"])
+    words = pa.StringArray.from_buffers(2, *raw.buffers()[1:])
+    found = records(path, {"text": pa.ListArray.from_arrays([0, 1, 2], words)}, store_schema=False)
+    assert found == [
+        Row(1, {"text": Listed("a list", ("fine",))}),
+        Problem("a cell is not UTF-8: byte 0xE9 at its byte 3", row=2),
+    ]
+
+
+def test_lists_are_measured(path: Path):
+    with pytest.raises(UploadTooLarge, match="hold 30000 values"):
+        records(path, {"text": [["a"] * 100] * 300}, limits=Limits(cells=1000))
 
 
 def test_texts_that_are_not_utf8_are_bad_rows(path: Path):

@@ -65,7 +65,26 @@ def test_numbers_become_the_words_of_the_features(upload, images):
     assert bad.detail.startswith("the label is missing (null)")
 
 
-@pytest.mark.parametrize("told", [b"{", b"[]", b'{"info": 1}', b'{"info": {"features": {"label": {"names": [1]}}}}'])
+@pytest.mark.parametrize("wrap", [lambda one: {"feature": one, "_type": "Sequence"}, lambda one: [one]])
+def test_lists_of_numbers_become_the_words_of_the_features(upload, images, wrap):
+    told = {"info": {"features": {"labels": wrap({"names": ["cat", "dog"], "_type": "ClassLabel"})}}}
+    table = pa.table({"image": images, "labels": [[0, 1], [1], [], [0]] * 4 + [[1], [0], [], [2]]})
+    items = upload(parquet(table.replace_schema_metadata({"huggingface": json.dumps(told)})), "x.parquet")
+    assert items.label_sets[:4] == (("cat", "dog"), ("dog",), (), ("cat",))
+    assert [problem.row for problem in items.bad] == [20]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"{",
+        b"[]",
+        b'{"info": 1}',
+        b'{"info": {"features": {"label": {"names": [1]}}}}',
+        b'{"info": {"features": {"label": []}}}',
+        b'{"info": {"features": {"label": 1}}}',
+    ],
+)
 def test_features_that_say_nothing_change_nothing(upload, images, told):
     table = pa.table({"image": images, "label": [at % 2 for at in range(20)]})
     assert set(upload(parquet(table.replace_schema_metadata({"huggingface": told})), "x").labels) == {"0", "1"}

@@ -3,7 +3,7 @@ import pytest
 from models.errors import Problem
 from service.errors import UploadRefused, UploadTooLarge
 from service.uploads.limits import Limits
-from service.uploads.policy import RowLedger, ValueLedger
+from service.uploads.policy import RowLedger, SetLedger, ValueLedger
 
 
 def ledger(kept: str, bad: str = "", *, strict: bool = False, **limits: float) -> RowLedger:
@@ -12,7 +12,7 @@ def ledger(kept: str, bad: str = "", *, strict: bool = False, **limits: float) -
     for label in kept:
         account.keep(label)
     for row, label in enumerate(bad, start=len(kept) + 1):
-        account.reject(Problem("the text is blank", row=row), None if label == "?" else label)
+        account.reject(Problem("the text is blank", row=row), *label.strip("?"))
     return account
 
 
@@ -86,3 +86,24 @@ def test_a_regression_needs_two_different_values():
         values([1.5, 1.5, 1.5]).settle()
     with pytest.raises(UploadRefused, match="1 row has the target 2"):
         values([2.0]).settle()
+
+
+def test_rows_with_several_labels_count_once():
+    account = SetLedger(Limits(), strict=False)
+    for labels in (("a", "b"), ("a",), (), *[("b",)] * 6):
+        account.keep(*labels)
+    account.reject(Problem("the text is blank", row=10), "a", "b")
+    assert (account.kept, account.total, account.classes) == (9, 10, {"a": 2, "b": 7})
+    account.settle()
+    account.reject(Problem("the text is blank", row=11))
+    with pytest.raises(UploadRefused, match=r"2 of 11 rows \(18%\)"):
+        account.settle()
+
+
+def test_a_label_may_lose_rows_but_not_all():
+    account = SetLedger(Limits(bad_fraction=0.5), strict=False)
+    for labels in (("a", "b"), ("a",), ("b",)):
+        account.keep(*labels)
+    account.reject(Problem("the text is blank", row=4), "a", "gone")
+    with pytest.raises(UploadRefused, match="All rows of class 'gone' are bad"):
+        account.settle()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from service.uploads.cells import is_blank
+from service.uploads.items import Reading
 from service.uploads.limits import Limits
 from service.uploads.text import read_text, read_text_here
 
@@ -62,7 +63,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_format_gives_the_same_items_back(filename: str, path: Path, texts: list[str]):
     labels = [LABELS[index % len(LABELS)] for index in range(len(texts))]
     path.write_bytes(WRITERS[filename](list(zip(texts, labels, strict=True))))
-    items = read_text_here(path, filename, text="text", label=None, strict=True, limits=Limits())
+    items = read_text_here(path, filename, Reading(text="text", strict=True), Limits())
     assert list(items.texts) == texts
     assert list(items.labels) == labels
     assert list(items.rows) == list(range(1, len(texts) + 1))
@@ -84,7 +85,7 @@ def test_random_bytes_raise_nothing_but_input_errors(
 ):
     path.write_bytes(opening + body + ending)
     with pytest.raises(InputError):
-        read_text(path, filename, text=None, label=None, strict=True, limits=Limits(classes=1))
+        read_text(path, filename, Reading(strict=True), Limits(classes=1))
 
 
 @pytest.mark.parametrize("filename", [name for name in WRITERS if name != "a.parquet"])
@@ -106,7 +107,7 @@ def damage(filename: str, path: Path, data: st.DataObject) -> None:
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(damaged))
     try:
-        items = read_text(path, filename, text=None, label=None, strict=False, limits=Limits())
+        items = read_text(path, filename, Reading(), Limits())
     except InputError:
         return
     assert len(items.texts) == len(items.labels) == len(items.rows) > 0

@@ -41,7 +41,7 @@ def test_lists_are_capped():
 def test_rare_and_look_alike_classes_are_noted():
     notes = " ".join(assessed(*[("a", "late_parcel")] * 9, ("b", "Late Parcel"), *[("c", "refund")] * 9)["notes"])
     assert "Fewer than 5 items: 'Late Parcel'." in notes
-    assert "different classes: 'late_parcel', 'Late Parcel'." in notes
+    assert "with so many items: 'late_parcel' (9), 'Late Parcel' (1)." in notes
 
 
 def test_notes_hold_no_text():

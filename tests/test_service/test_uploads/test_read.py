@@ -73,12 +73,12 @@ def test_two_columns_of_numbers_are_no_texts(upload):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"modality": "text", "target": "label"}, "'target'"),
+        ({"modality": "text", "target": "label", "label": "label"}, "'label'"),
         ({"modality": "text", "columns": {"text": "category"}}, "'columns'"),
         ({"modality": "table", "target": "label", "text": "text"}, "'text'"),
         ({"modality": "table", "target": "label", "label": "label"}, "'label'"),
         ({"modality": "vector", "text": "text"}, "'text'"),
-        ({"task": "regression"}, "regression needs a table or vectors"),
+        ({"task": "regression"}, "the target is not a number"),
     ],
 )
 def test_words_that_mean_nothing_are_refused(upload, said: dict[str, object], words: str):
@@ -87,8 +87,8 @@ def test_words_that_mean_nothing_are_refused(upload, said: dict[str, object], wo
 
 
 def test_words_are_judged_once_the_modality_of_parquet_is_known(upload):
-    with pytest.raises(UploadRefused, match="regression needs a table or vectors"):
-        upload(parquet_of(text=["a", "b"], label=["x", "y"]), "a.parquet", task="regression")
+    with pytest.raises(UploadRefused, match="'label' was given, which means nothing for texts"):
+        upload(parquet_of(text=["a", "b"], label=["x", "y"]), "a.parquet", label="label", target="label", text="text")
 
 
 def test_a_label_may_name_the_target_of_a_table(upload):

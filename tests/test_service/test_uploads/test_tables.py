@@ -137,7 +137,7 @@ REFUSED: dict[str, tuple[bytes | str, str, dict[str, object], str, list[str]]] =
         GOOD, "a.csv", NAMED | {"columns": {"colour": "number"}}, "upload-refused", ["'colour'", "'red'"],
     ),
     "nested-target": (
-        parquet({"a": [1, 2], "target": [[1], [2]]}), "a.parquet", NAMED, "upload-refused", ["one value a row"],
+        parquet({"a": [1, 2], "target": [[1.5], [2.0]]}), "a.parquet", NAMED, "upload-refused", ["one value a row"],
     ),
     "numpy": (b"\x93NUMPY" + b"\0" * 9, "a.csv", NAMED, "format-unsupported", ["NumPy", "CSV"]),
     "too-many-cells": (
@@ -376,6 +376,6 @@ def test_a_column_that_gives_the_class_away_is_noted(upload):
 def test_equal_cells_share_one_object(upload, monkeypatch: pytest.MonkeyPatch):
     gathered = []
     gather = tables.gather
-    monkeypatch.setattr(tables, "gather", lambda *given: gathered.append(gather(*given)) or gathered[0])
+    monkeypatch.setattr(tables, "gather", lambda *given, **said: gathered.append(gather(*given, **said)) or gathered[0])
     upload(csv(a=lambda at: at % 7, b="some longer word", target=lambda at: "xy"[at % 2], n=3000), target="target")
     assert len({id(cell) for cell in gathered[0].cells["b"]}) == 1

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import InputError, Problem
+from service.errors import UploadUnreadable
 from service.uploads.limits import Limits
 
 Z = np.arange(36, dtype=np.float32).reshape(12, 3) / 4
@@ -322,3 +323,12 @@ def test_damaged_members_are_found_by_their_checksum(upload):
     data[400] ^= 1
     with pytest.raises(InputError, match="BadZipFile"):
         upload(bytes(data), "a.npz")
+
+
+@pytest.mark.parametrize("first", [0x110000, 0xFFFFFFFF])
+def test_labels_of_what_is_no_character(upload, first: int):
+    labels = np.frombuffer(np.array([first, *range(97, 108)], dtype="<u4").tobytes(), dtype="<U1")
+    sink = io.BytesIO()
+    np.savez(sink, embedding=np.zeros((12, 2)), label=labels)
+    with pytest.raises(UploadUnreadable, match="'label' hold something that is not a character"):
+        upload(sink.getvalue(), "a.npz")
