@@ -121,7 +121,8 @@ class Task:
         schema: Columns of `table`; none where there is none.
         table: n typed rows, or None where items are embedded by a backbone.
         encoding: Learned on exactly the rows of `table`; None where there is none. See `of_rows`.
-        weights: (n,) float64, none negative, in any unit: how much each row counts; None = all alike.
+        weights: (n,) float64, none negative: how much each row counts, as if it stood there so many times; None = all
+            alike.
         parent: The head that this one grows from, or None.
         tuning: A way into the backbone itself and the items of the fit, or None where there is none.
         at: (n,) int64 place of each row among the items of `tuning`; None where there is no `tuning`.
@@ -358,6 +359,10 @@ class Method(BaseModel, ABC):
     def requirements(self) -> frozenset[Need]:
         """What it cannot do without, with these parameters."""
         return self.needs
+
+    def view(self, task: Task) -> Task:
+        """The task without what these parameters say not to look at."""
+        return task
 
     def variants(self, task: Task) -> "tuple[Method, ...]":  # noqa: ARG002
         """The parameters to compare on folds, simplest first; one where there is nothing to choose."""

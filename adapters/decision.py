@@ -173,19 +173,25 @@ def _parent(task: Task, judged: Comparison) -> Iterator[Fallback]:
 
 
 def _plain(task: Task, comparison: Comparison, choice: Choice, judged: Comparison) -> Iterator[Fallback]:
-    """Without names, parent or a trained backbone: the best such candidate, or the same method without its prior."""
+    """Without names, parent or a trained backbone: the best such candidate, or see `_without_transfer`."""
     able = [i for i in comparison.plain() if not comparison.methods[i].requirements() & _TRANSFER]
     if able:
         best = min(able, key=lambda i: float(choice.loss[i]))
         yield Fallback("plain", _at_own_temperature(comparison.scores[best], task, judged), best)
         return
-    chosen = comparison.methods[choice.index]
-    if "prior" not in type(chosen).model_fields:
-        return
-    plain = chosen.model_copy(update={"prior": "none"})
-    scores = None if plain.requirements() & _TRANSFER else _scores_of(plain, task)
+    scores = _scores_of(_without_transfer(comparison.methods[choice.index], task), task)
     if scores is not None:
         yield Fallback("plain", _at_own_temperature(scores, task, judged))
+
+
+def _without_transfer(method: Method, task: Task) -> Method:
+    """The same without its prior; of who trains the backbone, a linear head on the backbone as it is."""
+    # See `_nearest_mean`.
+    from adapters.methods import parse_method
+
+    if "prior" in type(method).model_fields:
+        return method.model_copy(update={"prior": "none"})
+    return parse_method("ridge" if task.regression else "logistic").fallback(task)
 
 
 def _at_own_temperature(scores: F32, task: Task, judged: Comparison) -> F64:

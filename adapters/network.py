@@ -230,7 +230,9 @@ class _Problem:
         scores = units @ layers.top.T + layers.level
         loss, by_score = _LOSSES[self.kind](scores, self.y[rows], self.weights[rows, None])
         by_inside: F32 = (by_score @ layers.top) * _slope(inside, activation)
-        return loss, _Layers(by_inside.T @ x, by_inside.sum(axis=0), by_score.T @ units, by_score.sum(axis=0))
+        # A product with ones adds up columns several times as fast as `sum` does.
+        ones = np.ones(len(x), dtype=np.float32)
+        return loss, _Layers(by_inside.T @ x, ones @ by_inside, by_score.T @ units, ones @ by_score)
 
 
 def _typical_deviation(x: F32) -> float:

@@ -111,13 +111,16 @@ class _Race:
             folds: How many.
             share: Of the time that is left when a fold begins, what it may take.
         """
+        if self.early:
+            self._left_out |= dict.fromkeys(indices, _NO_TIME)
+            return
         running = indices
         try:
             for fold in range(folds):
                 running = self._run_fold(running, fold, share) if running else []
         except OutOfTime:
             self.early = True
-            self._left_out |= dict.fromkeys(running, _NO_TIME)
+            self._left_out |= dict.fromkeys(indices, _NO_TIME)
         except FitStopped:
             raise
         except InputError as error:

@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = open_console()
     with (
         fresh_home() as home,
-        serving(home, threads=chosen.threads, settings=NO_CACHE) as service,
+        serving(home, threads=chosen.threads, settings={} if chosen.cache else NO_CACHE) as service,
         Progress(console=console) as progress,
     ):
         bar = progress.add_task("Banking77", total=len(chosen.shots) * chosen.splits * len(chosen.methods))
@@ -232,6 +232,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=5, choices=range(1, 6), help="how many of the splits")
     parser.add_argument("--methods", type=_words, default=["logistic", "logistic-names", "auto"])
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the backbone's sessions")
+    parser.add_argument(
+        "--cache", action="store_true", help="embed each text once: accuracy is quick, times mean little"
+    )
     parser.add_argument("--results", default="banking77", help="name of the file in benchmarks/results")
     return parser.parse_args(arguments)
 

@@ -1,5 +1,6 @@
 """The calls of the engine's benchmarks, made as any caller of the HTTP interface would make them."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +37,8 @@ class EngineClient:
     def upload(self, drawn: Drawn) -> str:
         """Upload a draw; the dataset's id."""
         files = {"file": (drawn.filename, drawn.content)}
-        return str(self._json(self._http.post("/v1/datasets", data=drawn.form, files=files))["id"])
+        meta = {"meta": json.dumps(drawn.form)}
+        return str(self._json(self._http.post("/v1/datasets", data=meta, files=files))["id"])
 
     def fit(self, dataset: str, name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         """Fit; the version, and seconds a stage."""

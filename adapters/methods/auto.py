@@ -1,5 +1,6 @@
 """Whatever does best here."""
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -47,6 +48,8 @@ class Auto(Method):
     complexity: ClassVar[int] = 100
 
     method: Literal["auto"] = "auto"
+    names: bool = True
+    """Whether what classes are called may tell something about them; False for labels that are mere codes."""
     candidates: list[dict[str, Any]] | None = Field(None, max_length=1000)
     """Methods to compare, as objects. None: what every method proposes for the task."""
     tuning_folds: int | None = Field(None, ge=1, le=5)
@@ -59,6 +62,10 @@ class Auto(Method):
             if _method_of(given).method == "auto":
                 raise ParameterInvalid("'auto' cannot be one of its own candidates. Name the methods to compare.")
         return value
+
+    def view(self, task: Task) -> Task:
+        """Without names, where these are not to be looked at."""
+        return task if self.names else replace(task, names=None)
 
     def admit(self, task: Task) -> None:
         """See `Method.admit`; classes that only the parent knows are no hindrance where a candidate grows from it."""
@@ -80,6 +87,7 @@ class Auto(Method):
 
     def fit(self, task: Task) -> Head:
         """See `Method.fit`."""
+        task = self.view(task)
         self.admit(task)
         return settle(self, task).fit(task)
 

@@ -30,7 +30,7 @@ _CAPACITY = 2
 """Rows for one number of an embedding, below which straight cuts tell nearly any two classes apart (Cover, Geometrical
 and Statistical Properties of Systems of Linear Inequalities, 1965): there a bent one has nothing to add."""
 _MOST_VALUES = 60_000_000
-"""Rows times features that `auto` takes: 240 MB, and half a minute for all that it compares."""
+"""Rows times features that `auto` takes: 240 MB."""
 _IMBALANCE = 2.0
 
 

@@ -69,7 +69,7 @@ class Logistic(Method):
     source: ClassVar[str] = (
         "Li, Grandvalet & Davoine, Explicit Inductive Bias for Transfer Learning with Convolutional Networks, ICML 2018"
     )
-    complexity: ClassVar[int] = 2
+    complexity: ClassVar[int] = 3
     default_temperature: ClassVar[float] = 0.5
 
     method: Literal["logistic"] = "logistic"

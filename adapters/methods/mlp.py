@@ -18,7 +18,7 @@ _FEWEST_ROWS = 300
 _FEWEST_EMBEDDINGS, _FEWEST_OF_CLASS = 1000, 50
 """Rows, all and of the smallest class, from which `auto` tries it on embeddings, which are nearly linear."""
 _DEAREST = 100_000_000
-"""Rows times width of a row times hidden units that `auto` takes: about 20 s for all that it compares."""
+"""Rows times width of a row times hidden units that `auto` takes."""
 _IMBALANCE = 2.0
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from service.schemas.requests import Name
 
 Modality = Literal["text", "image", "audio"]
-Tap = Annotated[str, StringConstraints(pattern=r"^(pooled|block[1-9][0-9]{0,2})$")]
+Tap = Annotated[str, StringConstraints(pattern=r"^(pooled|blocks|block[1-9][0-9]{0,2})$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Licence = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Prefix = Annotated[str, StringConstraints(max_length=200)]
@@ -85,7 +85,7 @@ class HostRequest(_Chosen):
     max_seconds: float | None = Field(None, gt=0, le=3_600, allow_inf_nan=False)
     """Longest sound that is taken at once, in seconds."""
     taps: list[Tap] = Field(default=["pooled"], min_length=1, max_length=8)
-    """Embeddings that are exported: `pooled`, and `block3` behind block 3."""
+    """Embeddings that are exported: `pooled`, `block3` behind block 3, and `blocks`, the means of all of them."""
 
 
 class HostForm(_Chosen):

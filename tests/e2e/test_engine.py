@@ -45,7 +45,7 @@ def dataset(calls):
 
 
 def upload(calls, content, filename="rows.csv", **meta):
-    answer = calls.post("/v1/datasets", files={"file": (filename, content)}, data=meta)
+    answer = calls.post("/v1/datasets", files={"file": (filename, content)}, data={"meta": json.dumps(meta)})
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
 
@@ -155,10 +155,9 @@ def test_rows_of_a_group_are_never_split(calls):
         lines += [f"speaker number {speaker} says hello again,{lines[-1].split(',')[1]},{speaker},2"]
         lines += [f"and speaker number {speaker} says it once more,{lines[-1].split(',')[1]},{speaker},0.5"]
     content = "\n".join(lines).encode()
-    loose = fit(calls, "loose", upload(calls, content, text="text", label="label"), "logistic")
-    held = fit(
-        calls, "held", upload(calls, content, text="text", label="label", group="speaker", weight="weight"), "logistic"
-    )
+    named = {"text": "text", "label": "label"}
+    loose = fit(calls, "loose", upload(calls, content, **named), "logistic")
+    held = fit(calls, "held", upload(calls, content, **named, group="speaker", weight="weight"), "logistic")
     assert report(calls, loose)["accuracy"] > report(calls, held)["accuracy"] + 0.1
 
 

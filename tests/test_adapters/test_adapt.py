@@ -206,7 +206,7 @@ def test_without_any_time_the_fallback_is_published(request, which):
     assert made.early
     assert not made.calibrated
     assert made.tried == made.report["candidates"] == []
-    assert made.again == {"method": "auto", "candidates": [], "tuning_folds": None}
+    assert made.again == {"method": "auto", "names": True, "candidates": [], "tuning_folds": None}
     assert any("before anything could be compared" in note for note in made.report["notes"])
     json.dumps(made.report, allow_nan=False)
 

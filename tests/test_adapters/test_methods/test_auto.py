@@ -90,3 +90,14 @@ def test_unknown_candidates_and_itself_are_refused():
 def test_one_class_is_refused(make_task):
     with pytest.raises(DatasetTooSmall):
         Auto().fit(make_task((5,)))
+
+
+def test_names_that_tell_nothing_are_not_looked_at(make_task):
+    task = replace(make_task((6, 6, 6)), names=None)
+    named = replace(task, names=np.random.default_rng(0).standard_normal((3, task.z.shape[1])).astype(np.float32))
+    blind, seeing = Auto(names=False), Auto()
+    assert blind.view(named).names is None
+    assert seeing.view(named) is named
+    assert all(Need.NAMES not in method.requirements() for method in blind.variants(blind.view(named)))
+    assert any(Need.NAMES in method.requirements() for method in seeing.variants(named))
+    assert blind.fit(named).onnx(1.0) == blind.fit(task).onnx(1.0)
