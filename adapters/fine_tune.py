@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.base import F32, Mask, Task, TaskKind
+from adapters.examples import Examples
 from adapters.folds import deal_folds
 from adapters.heads import AffineHead
 from adapters.linalg import row_weights, standardise
-from adapters.torch_loop import Course, Examples, Recipe, scores_of, train
+from adapters.torch_loop import Course, Recipe, scores_of, train
 from adapters.tuned import TunedHead, scorer_of
 
 if TYPE_CHECKING:

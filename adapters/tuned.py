@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from adapters.base import F32, Head, Task
 from adapters.errors import RequirementMissing
-from adapters.torch_loop import Course, Examples, scores_of
+from adapters.examples import Examples
+from adapters.torch_loop import Course, scores_of
 
 if TYPE_CHECKING:
     import torch

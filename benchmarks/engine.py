@@ -28,7 +28,9 @@ from benchmarks.server import fresh_home, serving, stop_on_terminate
 
 AUTO = "auto"
 SINGLE = ("prototype", "ridge", "lda", "logistic", "logistic-names", "kernel", "mlp")
-METHODS: dict[str, Any] = {"logistic-names": {"method": "logistic", "prior": "names"}}
+TUNED = {"last_k": {"method": "last_k", "k": 4, "epochs": 4}, "lora": {"method": "lora", "epochs": 4}}
+"""Methods that train the backbone: they take minutes, and are run where they are asked for."""
+METHODS: dict[str, Any] = {"logistic-names": {"method": "logistic", "prior": "names"}, **TUNED}
 """What a word of ``--methods`` means where it is not simply a method's name."""
 NO_NAMES = frozenset(SETS) - {"banking77", "sst2"}
 REGRESSION = frozenset({"ridge", "kernel", "mlp", AUTO})
@@ -58,10 +60,10 @@ class Fit:
     fit_s: float
 
 
-def judge(client: EngineClient, drawn: Drawn, dataset: str, method: str) -> Fit:
+def judge(client: EngineClient, drawn: Drawn, dataset: str, method: str, limits: dict[str, Any]) -> Fit:
     """Fit by one method, and score what it answers."""
     body = {**drawn.options, "method": METHODS.get(method, method)}
-    version, seconds = client.fit(dataset, f"{drawn.data}-{method}".replace("_", "-"), body)
+    version, seconds = client.fit(dataset, f"{drawn.data}-{method}".replace("_", "-"), body | limits)
     answers = client.predict(version["ref"], drawn.inputs)
     score, loss = scores(drawn, answers)
     spent = sum(value for stage, value in seconds.items() if stage != "embed")
@@ -92,24 +94,18 @@ def able(data: str, methods: Sequence[str]) -> list[str]:
     return [method for method in kept if data != "diabetes" or method in REGRESSION]
 
 
-def run(
-    client: EngineClient,
-    sets: Sequence[str],
-    methods: Sequence[str],
-    seeds: int,
-    folder: Path,
-    say: Callable[[str], None],
-) -> Iterator[Fit]:
+def run(client: EngineClient, chosen: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Iterator[Fit]:
     """Every fit."""
-    for name in sets:
+    limits = {} if chosen.max_seconds is None else {"max_seconds": chosen.max_seconds}
+    for name in chosen.sets:
         draw, sizes = SETS[name]
-        for size in sizes:
-            for seed in range(1 if size == ALL else seeds):
+        for size in chosen.sizes or sizes:
+            for seed in range(1 if size == ALL else chosen.seeds):
                 drawn = draw(folder, size, seed)
                 dataset = client.upload(drawn)
-                for method in able(name, methods):
+                for method in able(name, chosen.methods):
                     say(f"{name}, {size or 'all'}, draw {seed + 1}, {method}")
-                    yield judge(client, drawn, dataset, method)
+                    yield judge(client, drawn, dataset, method, limits)
 
 
 def targets(fits: Sequence[Fit]) -> list[Target]:
@@ -167,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         if "cifar10" in chosen.sets:
             client.host(mobilenet(folder / "weights", "mobilenet-v2"))
-        fits = list(run(client, chosen.sets, chosen.methods, chosen.seeds, folder, status.update))
+        fits = list(run(client, chosen, folder, status.update))
     console.print(shown(fits))
     aims = targets(fits)
     show_targets(console, aims)
@@ -179,11 +175,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"Written to {write(chosen.results, kept, made_by)}", soft_wrap=True)
 
 
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="`auto` beside every single method, over HTTP.")
     parser.add_argument("--sets", type=some_of(tuple(SETS)), default=list(SETS), help="of " + ", ".join(SETS))
-    every = (AUTO, *SINGLE)
-    parser.add_argument("--methods", type=some_of(every), default=list(every), help="of " + ", ".join(every))
+    heads = (AUTO, *SINGLE)
+    every = (*heads, *TUNED)
+    parser.add_argument("--methods", type=some_of(every), default=list(heads), help="of " + ", ".join(every))
+    parser.add_argument("--sizes", type=_numbers, default=[], help="instead of each set's own; 0 = all rows")
+    parser.add_argument("--max-seconds", type=float, help="budget of each fit; 60 when left out")
     parser.add_argument("--seeds", type=int, default=3, help="draws of each size")
     parser.add_argument("--results", default="engine", help="name of the file in benchmarks/results")
     return parser.parse_args(arguments)

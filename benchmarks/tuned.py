@@ -1,7 +1,7 @@
 """Training the last blocks, or low-rank changes, of a backbone, against a head on the frozen one. In this process.
 
     BENCH_DATA=... python -m benchmarks.tuned [--sets sst2,cifar10] [--unseen dev] [--rows 1000] [--quick] [--threads 2]
-        [--methods '[{"method": "last_k", "k": 4}, {"method": "lora", "targets": "all"}]']
+        [--methods '[{"method": "last_k", "k": 4}, {"method": "lora"}]']
 
 ``--unseen dev`` judges on rows of the training file that are learned from by nobody: for choosing defaults. ``test``
 judges on the test file: to be looked at when nothing is left to be chosen.
@@ -37,8 +37,8 @@ from models.trunks.tuning import open_tuning
 SETS = ("sst2", "cifar10")
 SEED = 7
 FROZEN = "logistic"
-METHODS = {
-    "sst2": [{"method": "last_k", "k": 4}, {"method": "lora", "targets": "all", "rate": 5e-4}],
+METHODS: dict[str, list[dict[str, Any]]] = {
+    "sst2": [{"method": "last_k", "k": 4}, {"method": "lora"}],
     "cifar10": [{"method": "last_k", "k": 4}],
 }
 GAIN = {"sst2": 0.03, "cifar10": 0.01}

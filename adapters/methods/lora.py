@@ -54,7 +54,7 @@ class Lora(Method):
     """Rank of a change; more can say more, and overfit more."""
     alpha: float = Field(16.0, gt=0, le=1e4)
     """A change counts alpha/rank times."""
-    rate: float = Field(1e-3, gt=0, le=1)
+    rate: float = Field(3e-3, gt=0, le=1)
     """Learning rate of the changes."""
     epochs: int | None = Field(None, ge=0, le=100)
     """Passes over the rows at most; 0 = the head alone. None: 20, fewer where there are many rows."""

@@ -150,6 +150,8 @@ def _facts(network: Network, weights: FolderWeights, parities: Mapping[str, Pari
     return {
         "architecture": network.architecture,
         "parameters": weight_count(network.module, network.missing.values()),
+        "blocks": len(network.blocks),
+        "block_parameters": sum(map(weight_count, network.blocks)) // max(1, len(network.blocks)),
         "pooling": network.pooling,
         "normalisation": "L2" if network.normalise else "none",
         "precision": "float32",

@@ -58,7 +58,13 @@ def scaled(embed: Read, recipe: PixelRecipe) -> Read:
     import torch
 
     mean, std = (torch.tensor(triple).reshape(1, 3, 1, 1) for triple in (recipe.mean, recipe.std))
-    return lambda pixels: embed((pixels.permute(0, 3, 1, 2).to(torch.float32) - mean) / std)
+
+    def read(pixels: torch.Tensor) -> torch.Tensor:
+        # Constants of the graph on the CPU, where it is exported; who trains may have moved the network.
+        less, over = (mean, std) if pixels.device == mean.device else (mean.to(pixels.device), std.to(pixels.device))
+        return embed((pixels.permute(0, 3, 1, 2).to(torch.float32) - less) / over)
+
+    return read
 
 
 def image_inputs(recipe: PixelRecipe) -> Inputs:

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from models.base import Card, Item
 from models.catalog import Entry
 from models.tuning import Tuning
 from models.warm import Limits
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import torch
 
-_USUAL_DEPTH = 12
-_UNKNOWN_WEIGHTS = 10**8
+_CHARS_A_TOKEN = 4
+_SPECIAL_TOKENS = 2
+_PATCH_PX = 16
 
 
 @dataclass
@@ -47,14 +49,14 @@ class LazyTuning:
     @property
     def depth(self) -> int:
         """Blocks of the network."""
-        return self._opened().depth
+        known = self.card.recipe.get("blocks")
+        return self._opened().depth if known is None else int(known)
 
     @property
     def block_weights(self) -> int:
-        """Numbers in one block, on average; an estimate from the card as long as nothing is opened."""
-        if self._open is not None:
-            return self._open.block_weights
-        return int(self.card.recipe.get("parameters", _UNKNOWN_WEIGHTS)) // _USUAL_DEPTH
+        """Numbers in one block, on average."""
+        known = self.card.recipe.get("block_parameters")
+        return self._opened().block_weights if known is None else int(known)
 
     def tap(self, k: int | None) -> str:
         """Where the last k blocks begin."""
@@ -69,8 +71,9 @@ class LazyTuning:
         self._opened().bring(k, on_progress=on_progress, check=check)
 
     def sizes(self) -> "npt.NDArray[np.int64]":
-        """(n,) what a batch of each item costs."""
-        return self._opened().sizes()
+        """(n,) what a batch of each item costs; a guess as long as nothing is opened, and sounds are not guessed."""
+        guess = None if self._open is not None else self._guessed()
+        return self._opened().sizes() if guess is None else guess
 
     def batch(self, k: int | None, at: Sequence[int]) -> "dict[str, npt.NDArray[np.generic]]":
         """Items as `module(k)` takes them."""
@@ -79,6 +82,16 @@ class LazyTuning:
     def export(self, scores: "torch.nn.Module", k: int | None) -> bytes:
         """A module of scores as an ONNX file."""
         return self._opened().export(scores, k)
+
+    def _guessed(self) -> "npt.NDArray[np.int64] | None":
+        if self.card.modality == "text":
+            most = self.card.max_tokens or 512
+            tokens = [min(most, _SPECIAL_TOKENS + len(item) // _CHARS_A_TOKEN) for item in self.items]
+            return np.array(tokens, dtype=np.int64)
+        if self.card.modality == "image":
+            height, width = self.card.recipe["pixels"]["size"]
+            return np.full(len(self.items), (height // _PATCH_PX) * (width // _PATCH_PX), dtype=np.int64)
+        return None
 
     def _opened(self) -> Tuning:
         if self._open is None:
