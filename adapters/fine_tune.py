@@ -107,7 +107,8 @@ def affordable(task: Task, orders: int, blocks: int | None, rows_per_class: int)
         return False
     if (len(task.y) / 2 if task.regression else task.counts.min()) < rows_per_class:
         return False
-    weights = task.tuning.block_weights * (blocks or task.tuning.depth)
+    # The weights of one block are told from the card; how many there are may have to be looked up.
+    weights = task.tuning.block_weights * (task.tuning.depth if blocks is None else blocks)
     # Two operations a weight forward, four backward; on the way to the held-out rows and then on all of them.
     operations = 6.0 * weights * float(task.tuning.sizes()[task.at].sum()) * epochs_for(len(task.y), 32)
     return operations * (orders + 2) / _OPERATIONS_A_SECOND[task.device] <= task.left_s()

@@ -1,9 +1,9 @@
 """Whatever does best here."""
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from adapters.base import Head, Method, Need, Task, TaskKind
 from adapters.errors import ParameterInvalid
@@ -20,6 +20,9 @@ _NETWORK = 5
 """Complexity of a network. It takes thirty times as long as all simpler heads together, and on embeddings, which a
 network has made already, it was never the best of them; rows of a table are another matter."""
 
+_QUICK_ROWS = 5_000
+"""Rows up to which every head of one plane is fitted in a second: beyond, only the simplest is where no time is left."""
+
 _COUNTED = 3
 """Examples from which on a class counts as the smallest: rarer ones are taken along and decide nothing."""
 
@@ -30,7 +33,8 @@ class Auto(Method):
     The loss is the held-out log loss after temperature scaling, or for regression the held-out squared error; about as
     good is half a standard error. Only methods that can do the task are tried; kernels, networks and who trains the
     backbone only from five examples of the smallest class on. Where no row can be held out, the last proposal that
-    knows the parent or the class names is taken (its prior holds them), or the simplest one. What was chosen must be
+    knows the parent or the class names is taken (its prior holds them), or the last that is one plane a class; with one
+    example a class logistic regression is better than the nearest of them. What was chosen must be
     likelier than not to beat what needs less, or that is taken instead.
 
     Shapes: z (n, d) float32 → scores (n, k) float32, of the method that was chosen. Regression: (n, 1), the values in
@@ -52,8 +56,8 @@ class Auto(Method):
     """Whether what classes are called may tell something about them; False for labels that are mere codes."""
     candidates: list[dict[str, Any]] | None = Field(None, max_length=1000)
     """Methods to compare, as objects. None: what every method proposes for the task."""
-    tuning_folds: int | None = Field(None, ge=1, le=5)
-    """Folds on which methods that train the backbone are compared. None: as many as hold 500 rows."""
+    folds: list[Annotated[int, Field(ge=0, le=5)]] | None = Field(None, max_length=1000)
+    """Folds on which each of `candidates` is compared. None: all, or as many as hold 500 rows to train the backbone."""
 
     @field_validator("candidates")
     @classmethod
@@ -62,6 +66,15 @@ class Auto(Method):
             if _method_of(given).method == "auto":
                 raise ParameterInvalid("'auto' cannot be one of its own candidates. Name the methods to compare.")
         return value
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> Self:
+        given = 0 if self.candidates is None else len(self.candidates)
+        if self.folds is not None and len(self.folds) != given:
+            raise ParameterInvalid(
+                f"'folds' has {len(self.folds)} number(s) and 'candidates' {given}. Give one for each, or leave it out."
+            )
+        return self
 
     def view(self, task: Task) -> Task:
         """Without names, where these are not to be looked at."""
@@ -78,12 +91,22 @@ class Auto(Method):
         """Those of all candidates, simplest first."""
         return tuple(variant for candidate in self._able(task) for variant in candidate.variants(task))
 
+    def folds_of_variants(self, task: Task) -> tuple[int, ...] | None:
+        """On how many folds each of `variants` is compared; None where nothing is said."""
+        if self.folds is None:
+            return None
+        each = zip(self._able(task), self.folds, strict=True)
+        return tuple(folds for candidate, folds in each for _ in candidate.variants(task))
+
     def fallback(self, task: Task) -> Method:
         """See the class."""
         able = self._able(task) or proposals(task)
         known = {Need.NAMES, Need.PARENT}
+        if task.left_s() <= 0 and len(task.y) > _QUICK_ROWS:
+            return able[0].fallback(task)
         informed = [method for method in able if known & method.requirements() and not _tunes(method)]
-        return (informed[-1] if informed else able[0]).fallback(task)
+        planes = [method for method in able if method.complexity < _BENDING]
+        return (informed or planes or able)[-1].fallback(task)
 
     def fit(self, task: Task) -> Head:
         """See `Method.fit`."""

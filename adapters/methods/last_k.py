@@ -79,7 +79,8 @@ class LastK(Method):
     @classmethod
     def proposals(cls, task: Task) -> tuple[Method, ...]:
         """Itself, where there are rows enough to see what it does, and time for it."""
-        if task.tuning is None or task.tuning.depth < 2:
+        # The cheapest of them first: what it costs is told from the backbone's card, and nothing need be opened.
+        if not affordable(task, 1, 1, _FEWEST_ROWS_PER_CLASS) or task.tuning is None or task.tuning.depth < 2:
             return ()
         ks = [variant.k for variant in cls()._each_k(task)]
         return (cls(),) if affordable(task, len(ks), ks[-1], _FEWEST_ROWS_PER_CLASS) else ()

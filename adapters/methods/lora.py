@@ -66,7 +66,9 @@ class Lora(Method):
     @classmethod
     def proposals(cls, task: Task) -> tuple[Method, ...]:
         """Itself, where there are attention, rows enough to see what it does, and time for it."""
-        if task.tuning is None or not affordable(task, 1, None, _FEWEST_ROWS_PER_CLASS):
+        # What one block costs is told from the backbone's card; how many there are may have to be looked up.
+        rows = _FEWEST_ROWS_PER_CLASS
+        if task.tuning is None or not (affordable(task, 1, 1, rows) and affordable(task, 1, None, rows)):
             return ()
         from adapters.errors import RequirementMissing
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
+_MANY_WEIGHTS, _USUAL_BLOCKS = 10**8, 12
 _CHARS_A_TOKEN = 4
 _SPECIAL_TOKENS = 2
 _PATCH_PX = 16
@@ -56,6 +57,8 @@ class LazyTuning:
     def block_weights(self) -> int:
         """Numbers in one block, on average."""
         known = self.card.recipe.get("block_parameters")
+        if known is None and self._open is None:  # hosted before that was noted
+            known = int(self.card.recipe.get("parameters", _MANY_WEIGHTS)) // _USUAL_BLOCKS
         return self._opened().block_weights if known is None else int(known)
 
     def tap(self, k: int | None) -> str:

@@ -8,6 +8,7 @@ from adapters.base import Need
 from adapters.errors import DatasetTooSmall, MethodUnknown, ParameterInvalid
 from adapters.methods import METHODS, parse_method
 from adapters.methods.auto import Auto, smallest_class
+from adapters.methods.logistic import Logistic
 from adapters.methods.ridge import Ridge
 from adapters.select import proposals, settle
 
@@ -58,7 +59,11 @@ def test_where_nothing_can_be_compared_names_decide(make_task):
     alone = make_task((1, 1, 1))
     chosen = settle(Auto(), alone)
     assert (chosen.method, chosen.prior, chosen.c) == ("logistic", "names", 10.0)
-    assert settle(Auto(), replace(alone, names=None)).method == "prototype"
+    assert settle(Auto(), replace(alone, names=None)) == Logistic(c=10.0, balanced=True)
+    hasty = replace(alone, names=None, left_s=lambda: 0.0)
+    assert Auto().fallback(hasty).method == "logistic"
+    many = hasty.rows(np.arange(3 * 2_000) % 3)
+    assert Auto().fallback(many).method == "prototype"
 
 
 def test_for_numbers_it_tries_what_can_do_them(make_regression):
@@ -85,6 +90,17 @@ def test_unknown_candidates_and_itself_are_refused():
         Auto(candidates=[{"method": "auto"}])
     with pytest.raises(ParameterInvalid):
         Auto(candidates=[{"method": "ridge", "l2": -1.0}])
+
+
+def test_folds_are_given_for_each_candidate_and_hold_for_all_its_variants(make_task):
+    task = make_task()
+    auto = Auto(candidates=[{"method": "prototype"}, {"method": "ridge"}], folds=[5, 2])
+    assert auto.folds_of_variants(task) == (5, *(2,) * len(Ridge().variants(task)))
+    assert Auto().folds_of_variants(task) is None
+    with pytest.raises(ParameterInvalid, match="one for each"):
+        Auto(candidates=[{"method": "prototype"}], folds=[5, 5])
+    with pytest.raises(ParameterInvalid, match="one for each"):
+        parse_method({"method": "auto", "folds": [1]})
 
 
 def test_one_class_is_refused(make_task):
