@@ -8,20 +8,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from adapters.base import Head, Method, Task
-from adapters.comparison import Comparison, tunes
+import numpy as np
+
+from adapters.base import Head, Method, Need, Task
+from adapters.comparison import Comparison
 from adapters.decision import Decision, decide
 from adapters.evaluate import report
 from adapters.features import choose_features
 from adapters.folds import sample_rows
 from adapters.growth import growth
 from adapters.heads import affine_part, publishable, tables_bytes
+from adapters.linalg import blocks
 from adapters.methods import parse_method
+from adapters.methods.auto import Auto
 from adapters.race import compare
 from adapters.verify import verify
+from models.errors import WrongInput
 
 STAGES = ("features", "compare", "calibrate", "fit", "evaluate", "export", "verify")
 """In this order; names of what `on_stage` hears and of `Adaptation.seconds`. The first one only of several blocks."""
+
+_PARENT_SAW = (
+    "The parent that its weights were pulled toward may have learned from rows that are held out here; as far as it "
+    "has, these figures are too good, and only rows that neither has seen tell the truth."
+)
+
+_BLOCKS_SAW = (
+    "Which blocks it learns from was chosen on rows that are held out here, so these figures may be a little too good."
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +87,8 @@ def adapt(
     """Compare, calibrate, fit, evaluate, export and verify.
 
     Args:
-        task: All rows; `Task.check` is asked between iterations. At the end of `Task.left_s` the best so far is
-            published.
+        task: All rows; those that weigh nothing are left out. `Task.check` is asked between iterations. At the end of
+            `Task.left_s` the best so far is published.
         method: Parameters that are None are chosen here.
         on_stage: Called with a name of `STAGES` and the fraction 0..1 of that stage.
         clock: Seconds from any start, growing.
@@ -85,13 +99,15 @@ def adapt(
 
     Raises:
         TaskUnsupported, DatasetTooSmall, TargetOutOfRange, RequirementMissing, FitStopped: See `Method.fit`.
+        WrongInput: An embedding is not finite.
         ExportMismatch: The exported files do not compute what was fitted.
 
     Cost: One core, 77 classes: ``auto`` 0.7 s for 385 rows 384 wide, 4.5 s for 1,000 rows 768 wide. More than 12,000
         rows are compared on a sample of 10,000: ``logistic`` on 100,000 rows, 384 wide, 100 classes takes 27 s.
     """
-    task = method.view(task)
+    task = _counted(method.view(task))
     method.admit(task)
+    _admit_embeddings(task)
     notes: list[str] = []
     stages = _Stages(task, on_stage, clock)
     task = replace(task, say=_hear(task, notes))
@@ -122,8 +138,9 @@ def adapt(
         )
     if chosen is not None:
         measured["features"] = chosen.table
+        if not chosen.usual:
+            measured["notes"].append(_BLOCKS_SAW)
     measured["notes"] += [*decision.notes, *dict.fromkeys(notes), *_ended(comparison, early=early)]
-    tried = [candidate.model_dump(mode="json") for candidate in comparison.methods]
     return Adaptation(
         kind="graph" if affine is None else "affine",
         method=fitted,
@@ -136,8 +153,8 @@ def adapt(
         files=files,
         tap=tap,
         parts=() if chosen is None or tap else tuple((part.first, part.behind) for part in chosen.parts),
-        tried=tried,
-        again=_again(method, comparison, tried),
+        tried=[candidate.model_dump(mode="json") for candidate in comparison.methods],
+        again=_again(method, comparison, fitted),
         early=early,
         report=measured | {"seconds": dict(stages.seconds)},
         seconds=stages.seconds,
@@ -164,6 +181,31 @@ class _Stages:
         self._on_stage(name, 1.0)
 
 
+def _counted(task: Task) -> Task:
+    """Without the rows that weigh nothing: they are as if they were not there."""
+    if task.weights is None or (task.weights > 0).all():
+        return task
+    return task.rows(task.weights > 0)
+
+
+def _admit_embeddings(task: Task) -> None:
+    """Refuse numbers that nothing can be computed with, before they end an algorithm somewhere inside."""
+    for rows in blocks(task.z):
+        finite = np.isfinite(task.z[rows]).all(axis=1)
+        if not finite.all():
+            row = rows.start + int(finite.argmin())
+            raise WrongInput(
+                f"The embedding of row {row} holds a number that is not finite. Leave the row out, or use another "
+                "backbone: this one cannot embed it."
+            )
+    if task.names is not None and not np.isfinite(task.names).all():
+        name = task.classes[int(np.isfinite(task.names).all(axis=1).argmin())]
+        raise WrongInput(
+            f"The embedding of the class name {name!r} holds a number that is not finite. Rename the class, or use "
+            "another backbone."
+        )
+
+
 def _hear(task: Task, notes: list[str]) -> Callable[[str], None]:
     def say(sentence: str) -> None:
         task.say(sentence)
@@ -184,9 +226,8 @@ def _sample(task: Task) -> Task:
 
 
 def _compare(method: Method, task: Task, sample: Task, on_progress: Callable[[float], None]) -> Comparison:
-    folds = getattr(method, "tuning_folds", None)
-    variants = method.variants(task)
-    return compare(variants, sample, on_progress, rows=len(task.y), tuning_folds=folds)
+    folds = method.folds_of_variants(task) if isinstance(method, Auto) else None
+    return compare(method.variants(task), sample, on_progress, rows=len(task.y), folds=folds)
 
 
 def _fitted(method: Method, task: Task, comparison: Comparison, decision: Decision) -> tuple[Method, float]:
@@ -217,6 +258,8 @@ def _measure(
     if task.parent is not None and decision.crossed is not None:
         measured["growth"] = growth(sample, task.absent, decision.crossed.rows, decision.crossed.scores)
         measured["notes"].append(measured["growth"]["sentence"])
+        if Need.PARENT in fitted.requirements():
+            measured["notes"].append(_PARENT_SAW)
     return measured
 
 
@@ -233,11 +276,13 @@ def _ended(comparison: Comparison, *, early: bool) -> list[str]:
     return ["The time was over before the last fit had ended by itself: more time may make it better."]
 
 
-def _again(method: Method, comparison: Comparison, tried: list[dict[str, Any]]) -> dict[str, Any]:
-    """The method that compares exactly these candidates, on as many folds."""
-    if method.method != "auto" and not comparison.early:
+def _again(method: Method, comparison: Comparison, fitted: Method) -> dict[str, Any]:
+    """The method that compares exactly these candidates, on as many folds; itself where time had no say."""
+    if not comparison.early and not isinstance(method, Auto):
         return method.model_dump(mode="json")
-    tuned = [comparison.scored[i] for i, each in enumerate(comparison.methods) if comparison.scored and tunes(each)]
+    scored = zip(comparison.methods, comparison.scored, strict=True)
+    compared = list(scored) if comparison.possible else [(fitted, 0)]
+    candidates = [candidate.model_dump(mode="json") for candidate, _ in compared]
     names = getattr(method, "names", True)
-    again = {"method": "auto", "names": names, "candidates": tried, "tuning_folds": max(tuned) if tuned else None}
+    again = {"method": "auto", "names": names, "candidates": candidates, "folds": [folds for _, folds in compared]}
     return parse_method(again).model_dump(mode="json")

@@ -6,8 +6,8 @@ The loss is the log loss of classes, its mean over all classes where a row may h
 numbers.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -30,6 +30,10 @@ _FEWEST_SHARED = 10
 _PERFECT_SHARE = 0.02
 
 Target = I64 | F64 | Mask
+
+
+def _never_stops() -> None:
+    """Nobody stops it."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,12 @@ class Comparison:
         scores: One (n, k) float32 for each method; zero for rows that it was never scored on.
         regression: Whether the scores are (n, 1) values instead of scores of classes.
         weights: (n,) how much each row counts; None = all alike.
+        groups: (n,) rows of one group say the same, so that standard errors count groups; None = each row its own.
         scored: Folds on which each method was scored, the first ones; () = all of them on all. Those that were found
             hopeless have fewer than the others, and those that train the backbone may have.
         left_out: What was not compared to its end for another reason.
         early: Whether the time ended it.
+        check: Called before each candidate is looked at; what it raises ends the work.
     """
 
     methods: tuple[Method, ...]
@@ -66,9 +72,11 @@ class Comparison:
     scores: tuple[F32, ...]
     regression: bool = False
     weights: F64 | None = None
+    groups: I64 | None = None
     scored: tuple[int, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     early: bool = False
+    check: Callable[[], None] = field(default=_never_stops, compare=False)
 
     @property
     def held_out(self) -> Mask:
@@ -144,7 +152,7 @@ class Choice:
         temperatures: One for each candidate; 1 for regression.
         loss: (c,) mean loss of each candidate on its own rows: log loss at its temperature, or squared error in squared
             target units; infinite where it has none of these rows.
-        stderr: (c,) standard error over rows of the difference to the lowest loss of those scored on all rows; 0 for
+        stderr: (c,) standard error over groups of the difference to the lowest loss of those scored on all rows; 0 for
             that one.
     """
 
@@ -168,7 +176,7 @@ def pick(comparison: Comparison, y: Target, rows: Mask) -> Choice:
     """Pick a candidate by its loss on some held-out rows, scores of classes each at their own temperature.
 
     Within a method the lowest loss wins. Between methods the simplest one wins whose loss is within half a standard
-    error (of the paired difference over rows) of the lowest. One that trains the backbone must beat what wins among
+    error (of the paired difference over groups) of the lowest. One that trains the backbone must beat what wins among
     the others by a whole one, on the rows that both have.
 
     Args:
@@ -181,6 +189,7 @@ def pick(comparison: Comparison, y: Target, rows: Mask) -> Choice:
     count = len(comparison.methods)
     by_row, temperatures = np.full((count, len(y)), np.nan), []
     for index, scores in enumerate(comparison.scores):
+        comparison.check()
         seen = rows & comparison.seen(index)
         weights = None if comparison.weights is None else comparison.weights[seen]
         by_row[index, seen], temperature = losses(scores[seen], y[seen], weights)
@@ -189,9 +198,10 @@ def pick(comparison: Comparison, y: Target, rows: Mask) -> Choice:
     loss = np.array([_mean(of, shares) for of in by_row])
     plain = comparison.plain()
     best = plain[int(np.argmin(loss[plain]))]
-    stderr = np.array([_difference(of, by_row[best], shares)[1] for of in by_row])
+    groups = _shared(comparison.groups)
+    stderr = np.array([_difference(of, by_row[best], shares, groups)[1] for of in by_row])
     chosen = _simplest([comparison.methods[i] for i in plain], loss[plain], stderr[plain])
-    index = _challenged(plain[chosen], comparison.challengers(), by_row, shares)
+    index = _challenged(plain[chosen], comparison.challengers(), by_row, shares, groups)
     return Choice(index, tuple(temperatures), loss, stderr)
 
 
@@ -233,15 +243,20 @@ def _simplest(methods: Sequence[Method], loss: F64, stderr: F64) -> int:
     raise AssertionError("the candidate with the lowest loss is within its own standard error")
 
 
-def _challenged(holder: int, challengers: Sequence[int], by_row: F64, shares: F64) -> int:
+def _challenged(holder: int, challengers: Sequence[int], by_row: F64, shares: F64, groups: I64 | None) -> int:
     """Who is clearly better than the holder on the rows that both have, and by most; or the holder."""
     best, lead = holder, 0.0
     for index in challengers:
-        mean, stderr = _difference(by_row[index], by_row[holder], shares)
+        mean, stderr = _difference(by_row[index], by_row[holder], shares, groups)
         shared = np.count_nonzero(~np.isnan(by_row[index] + by_row[holder]))
         if shared >= _FEWEST_SHARED and mean < min(lead, -_CLEARLY * stderr):
             best, lead = index, mean
     return best
+
+
+def _shared(groups: I64 | None) -> I64 | None:
+    """The groups, where any has several rows."""
+    return None if groups is None or len(np.unique(groups)) == len(groups) else groups
 
 
 def _mean(by_row: F64, shares: F64) -> float:
@@ -250,11 +265,20 @@ def _mean(by_row: F64, shares: F64) -> float:
     return float(shares[there] @ by_row[there]) / total if total > 0 else np.inf
 
 
-def _difference(one: F64, other: F64, shares: F64) -> tuple[float, float]:
-    """Mean of the paired difference over rows that both have, and its standard error."""
+def _difference(one: F64, other: F64, shares: F64, groups: I64 | None) -> tuple[float, float]:
+    """Mean of the paired difference over rows that both have, and its standard error over groups."""
     both = ~np.isnan(one + other)
     share = shares[both] / max(float(shares[both].sum()), np.finfo(np.float64).tiny)
     difference = one[both] - other[both]
     mean = float(share @ difference)
+    if groups is not None:
+        share, difference = _by_group(share, difference, groups[both])
     even = 1 / max(float(share @ share), np.finfo(np.float64).tiny)
     return mean, float(np.sqrt(share @ (difference - mean) ** 2 / max(1.0, even - 1)))
+
+
+def _by_group(share: F64, difference: F64, groups: I64) -> tuple[F64, F64]:
+    """Shares of whole groups, and the mean difference in each."""
+    number = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    total: F64 = np.bincount(number, share).astype(np.float64, copy=False)
+    return total, np.bincount(number, share * difference) / np.where(total > 0, total, 1.0)

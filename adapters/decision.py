@@ -105,7 +105,7 @@ def _nearest_mean(task: Task, comparison: Comparison) -> F32 | None:
     prototype = parse_method("prototype")
     if prototype in comparison.methods:
         index = comparison.methods.index(prototype)
-        if (comparison.seen(index) == comparison.held_out).all():
+        if index in comparison.plain():
             return comparison.scores[index]
     return None if task.kind not in prototype.tasks else _scores_of(prototype, task)
 

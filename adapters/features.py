@@ -56,6 +56,12 @@ class Chosen:
     scales: F32
     table: list[dict[str, Any]]
 
+    @property
+    def usual(self) -> bool:
+        """Whether the held-out rows had no say, or chose what is taken without them."""
+        kept = [entry["chosen"] for entry in self.table]
+        return not kept or kept[0]
+
     def unscaled(self, head: Head) -> Head:
         """A head that was fitted to `task`, for the columns as they come: the same scores, bit for bit."""
         if isinstance(head, AffineHead | NetworkHead):

@@ -176,7 +176,7 @@ def _learnable(task: Task) -> tuple[Task, float, float]:
         task = task.rows(task.weights > 0)
     if not task.regression:
         return task, 0.0, 1.0
-    standard, origin, scale = standardise(task.targets)
+    standard, origin, scale = standardise(task.targets, task.weights)
     return replace(task, y=np.round(standard, _DECIMALS)), origin, scale
 
 

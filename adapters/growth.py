@@ -18,7 +18,8 @@ def parent_scores(parent: Parent, task: Task) -> F32 | None:
 def growth(task: Task, absent: Mask, rows: I64, scores: F32) -> dict[str, Any]:
     """What the new head and its parent make of the same held-out rows of the classes that the parent knows.
 
-    The parent may have learned from these very rows, the new head has not seen them: it is judged the harder.
+    The parent may have learned from these very rows. The new head has not seen them, unless through a parent that its
+    weights are pulled toward: else it is judged the harder of the two.
 
     Args:
         task: With a parent.

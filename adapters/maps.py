@@ -7,6 +7,7 @@ Source: Rahimi & Recht, Random Features for Large-Scale Kernel Machines, NeurIPS
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +20,10 @@ _SEED = 20_07
 _CHUNK_ROWS = 4096
 _MOST_ROWS = 512
 _NAME = "frequencies"
+
+
+def _never_stops() -> None:
+    """Nobody stops it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +56,15 @@ class FourierMap:
         """Length of φ: 2m."""
         return 2 * len(self.frequencies)
 
-    def apply(self, z: F32) -> F32:
-        """(n, d) float32 to (n, 2m) float32.
+    def apply(self, z: F32, check: Callable[[], None] = _never_stops) -> F32:
+        """(n, d) float32 to (n, 2m) float32; what `check`, called every 4,096 rows, raises ends it.
 
         Cost: 0.3 ms for 100 rows, d = 384, 512 features, one core.
         """
         m = len(self.frequencies)
         features = np.empty((len(z), 2 * m), dtype=np.float32)
         for first in range(0, len(z), _CHUNK_ROWS):
+            check()
             rows = slice(first, first + _CHUNK_ROWS)
             angles = z[rows] @ self.frequencies.T
             np.cos(angles, out=features[rows, :m])

@@ -29,6 +29,9 @@ _SHARE_OF_A_FOLD = 0.7
 _SHARE_OF_TUNING = 0.45
 """Of the time that is left, what a fold may take; where the backbone is trained, the last fit takes longer than one."""
 
+_SHARE_OF_RIVALS = 0.6
+"""Of candidates, about, that what was chosen is judged among; see `Comparison.judged`."""
+
 
 def _silent(_fraction: float) -> None:
     """Nobody wants to know how far it is."""
@@ -40,7 +43,7 @@ def compare(
     on_progress: Callable[[float], None] = _silent,
     *,
     rows: int = 0,
-    tuning_folds: int | None = None,
+    folds: Sequence[int] | None = None,
 ) -> Comparison:
     """Fit every candidate to the rows outside each fold and score the rows inside.
 
@@ -54,7 +57,8 @@ def compare(
         task: All rows.
         on_progress: Called with a fraction 0..1 after every fit.
         rows: That the chosen one will be fitted to in the end; 0 = as many as `task` has.
-        tuning_folds: On which those that train the backbone are scored; None = as many as hold `TUNING_ROWS`.
+        folds: How many of the first folds each candidate is scored on at most; None = all, and for those that train the
+            backbone as many as hold `TUNING_ROWS`.
 
     Returns:
         Scores of every candidate; see `Comparison.possible` for datasets too small to hold anything out.
@@ -64,15 +68,14 @@ def compare(
 
     Cost: as many fits as candidates times folds.
     """
-    race = _Race(tuple(methods), task, on_progress, max(rows, len(task.y)))
+    race = _Race(tuple(methods), task, on_progress, max(rows, len(task.y)), folds)
     if race.folds == 0:
         return race.comparison()
     frozen = [i for i, method in enumerate(methods) if not tunes(method)]
     for _, together in groupby(frozen, key=lambda i: methods[i].method):
-        race.run(list(together), race.folds)
-    tuned = race.folds_of(TUNING_ROWS) if tuning_folds is None else min(tuning_folds, race.folds)
+        race.run(list(together))
     for index in sorted(set(range(len(methods))) - set(frozen)):
-        race.challenge(index, tuned)
+        race.challenge(index)
     return race.comparison()
 
 
@@ -80,7 +83,12 @@ class _Race:
     """What has been compared so far."""
 
     def __init__(
-        self, methods: tuple[Method, ...], task: Task, on_progress: Callable[[float], None], rows: int
+        self,
+        methods: tuple[Method, ...],
+        task: Task,
+        on_progress: Callable[[float], None],
+        rows: int,
+        folds: Sequence[int] | None,
     ) -> None:
         self.methods = methods
         self.fold_of = deal_folds(task)
@@ -92,23 +100,19 @@ class _Race:
         self._on_progress = on_progress
         self._rows = rows
         self._scored = [0] * len(methods)
+        self._most = self._most_folds() if folds is None else [min(most, self.folds) for most in folds]
         self._left_out: dict[int, str] = {}
         self._best: F64 | None = None
         self._last_fit_s = 0.0
+        self._judging_s = 0.0
         self._done = 0
         self._splits: dict[int, tuple[Task, Task]] = {}
 
-    def folds_of(self, rows: int) -> int:
-        """How many of the first folds hold so many rows, or all."""
-        behind = np.cumsum(np.bincount(self.fold_of[self.fold_of != NEVER], minlength=self.folds))
-        return min(self.folds, int(np.searchsorted(behind, rows)) + 1)
-
-    def run(self, indices: list[int], folds: int, share: float = _SHARE_OF_A_FOLD) -> None:
-        """Score candidates of one type on the first folds, as long as there is time.
+    def run(self, indices: list[int], share: float = _SHARE_OF_A_FOLD) -> None:
+        """Score candidates of one type on their folds, as long as there is time.
 
         Args:
             indices: Of the candidates.
-            folds: How many.
             share: Of the time that is left when a fold begins, what it may take.
         """
         if self.early:
@@ -116,7 +120,8 @@ class _Race:
             return
         running = indices
         try:
-            for fold in range(folds):
+            for fold in range(self.folds):
+                running = [index for index in running if fold < self._most[index]]
                 running = self._run_fold(running, fold, share) if running else []
         except OutOfTime:
             self.early = True
@@ -129,17 +134,17 @@ class _Race:
                 raise
             self._left_out |= dict.fromkeys(indices, str(error))
 
-    def challenge(self, index: int, folds: int) -> None:
+    def challenge(self, index: int) -> None:
         """Score one that trains the backbone, where time and the others leave room."""
         if all(tunes(method) for method in self.methods):
-            self.run([index], folds, _SHARE_OF_TUNING)
+            self.run([index], _SHARE_OF_TUNING)
             return
         if self.early:
             self._left_out[index] = _NO_TIME
         elif not self._leaves_room():
             self._left_out[index] = _NO_ROOM
         else:
-            self.run([index], folds, _SHARE_OF_TUNING)
+            self.run([index], _SHARE_OF_TUNING)
 
     def comparison(self) -> Comparison:
         """Those that were compared to their end; where none was, those that came farthest.
@@ -157,16 +162,24 @@ class _Race:
             tuple(self._scores[i] for i in kept),
             self._task.regression,
             self._task.weights,
+            self._task.groups,
             tuple(self._scored[i] for i in kept),
             tuple(LeftOut(self.methods[i], why) for i, why in self._left_out.items() if i not in kept),
             self.early,
+            self._task.check,
         )
+
+    def _most_folds(self) -> list[int]:
+        """On how many folds each candidate is scored: who trains the backbone on as many as hold `TUNING_ROWS`."""
+        behind = np.cumsum(np.bincount(self.fold_of[self.fold_of != NEVER], minlength=self.folds))
+        tuned = min(self.folds, int(np.searchsorted(behind, TUNING_ROWS)) + 1)
+        return [tuned if tunes(method) else self.folds for method in self.methods]
 
     def _run_fold(self, indices: list[int], fold: int, share: float) -> list[int]:
         """Score candidates on one fold; those to go on with."""
         inside, start_s = self.fold_of == fold, self._task.left_s()
         kept_s = (1 - share) * start_s if np.isfinite(start_s) else 0.0
-        task = limited(self._task, lambda: max(kept_s, OVERHEAD_S + self._last_fit_s))
+        task = limited(self._task, lambda: max(kept_s, OVERHEAD_S + self._judging_s + self._last_fit_s))
         task.check()
         training, held_out = self._split(task, fold)
         methods = [self.methods[i] for i in indices]
@@ -197,7 +210,9 @@ class _Race:
         if group.max() + 1 < _TELLING_ROWS:
             return indices
         y, weights = self._task.y[rows], None if self._task.weights is None else self._task.weights[rows]
+        start_s = self._task.left_s()
         found = [_by_group(losses(self._scores[i][rows], y, weights)[0], group, weights) for i in indices]
+        self._note_judging(start_s - self._task.left_s())
         self._best = min([*found, *([] if self._best is None else [self._best])], key=lambda loss: float(loss.mean()))
         hopeful = [i for i, loss in zip(indices, found, strict=True) if not _hopeless(loss, self._best)]
         self._progress((self.folds - 1) * (len(indices) - len(hopeful)))
@@ -213,6 +228,11 @@ class _Race:
     def _note_time(self, seconds: float, variants: int, learned: int) -> None:
         if np.isfinite(seconds):
             self._last_fit_s = max(self._last_fit_s, last_fit_s(seconds, variants, learned, self._rows))
+
+    def _note_judging(self, seconds: float) -> None:
+        """All rows of all candidates are looked at once to choose, and again for every fold but one to judge that."""
+        if np.isfinite(seconds):
+            self._judging_s += _SHARE_OF_RIVALS * self.folds**2 * seconds
 
     def _progress(self, fits: int) -> None:
         if fits:

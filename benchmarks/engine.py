@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         closing(EngineClient(service.client.base_url)) as client,
     ):
         if "cifar10" in chosen.sets:
-            client.host(mobilenet(folder / "weights", "mobilenet-v2"))
+            client.host(mobilenet(folder / "weights", "mobilenet-v2-128"))
         fits = list(run(client, chosen, folder, status.update))
     console.print(shown(fits))
     aims = targets(fits)

@@ -74,7 +74,7 @@ def fsdd(folder: Path, size: int, seed: int) -> Drawn:
 
 def cifar10(folder: Path, size: int, seed: int) -> Drawn:
     """Small pictures, through a MobileNetV2."""
-    return _media(media_data.cifar10(folder), size, seed, size, {"backbone": "mobilenet-v2"})
+    return _media(media_data.cifar10(folder), size, seed, size, {"backbone": "mobilenet-v2-128"})
 
 
 def ai4i2020(folder: Path, size: int, seed: int) -> Drawn:

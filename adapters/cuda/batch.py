@@ -169,6 +169,6 @@ class Batch:
 
 
 def _curvature(x: "torch.Tensor", weights: "torch.Tensor", aim: Aim) -> "torch.Tensor":
-    """(d, d) float64: about how the loss bends; see `adapters.methods.logistic`."""
+    """(d, d) float64: about how the loss bends; see `adapters.problem`."""
     rows = x * (weights / (2 * len(aim.bias))).sqrt()[:, None]
     return (rows.T @ rows).double()

@@ -63,7 +63,7 @@ def report(
         count once); ``folds``; ``method`` with its parameters; of classes ``classes`` in the order of all answers,
         ``temperature``, ``calibrated`` (whether it was measured) and, where a row may have any number of them,
         ``thresholds``; ``candidates`` list of ``method``, ``parameters``, ``evaluated`` rows of its own, a loss,
-        ``stderr`` (standard error over rows of its difference to the lowest loss), ``chosen`` and what else the
+        ``stderr`` (standard error over groups of its difference to the lowest loss), ``chosen`` and what else the
         `candidate` of its kind puts there; ``left_out`` list of candidates that were not compared to their end, with
         ``method``, ``parameters`` and ``why``; ``notes`` sentences that a reader should know. With the figures that
         `classification.measure`, `multilabel.measure` or `regression.measure` describes.

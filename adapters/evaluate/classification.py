@@ -59,7 +59,7 @@ def measure(
         F1 of the classes that were evaluated; ``log_loss`` mean of -ln p(true class); ``ece`` expected calibration
         error in 15 bins of equal width;
         of exactly two classes ``positive`` the one with fewer rows (the second where they have as many), ``roc_auc``
-        and ``average_precision`` of telling it from the other;
+        and ``average_precision`` of telling it from the other (null where one of them was not evaluated);
         ``macro_average_precision`` mean average precision of telling each evaluated class from the rest;
         ``confusion`` list of [true, predicted, count], indices into ``classes``, zero counts left out;
         ``per_class`` list of ``class``, ``support`` (rows given), ``evaluated`` (rows held out), ``precision``,
@@ -126,6 +126,8 @@ def _of_two_classes(task: Task, y: I64, log_p: F64, weights: F64) -> dict[str, A
     counts = task.counts
     positive = int(counts[1] <= counts[0])
     odds, truth = log_p[:, positive] - log_p[:, 1 - positive], y == positive
+    if truth.all() or not truth.any():
+        return {"positive": task.classes[positive]}
     return {
         "positive": task.classes[positive],
         "roc_auc": roc_auc(odds, truth, weights),
@@ -174,7 +176,7 @@ def majority_scores(task: Task, comparison: Comparison) -> tuple[F64, I64]:
         inside = comparison.folds == fold
         shares = np.bincount(task.labels[~inside], given[~inside], minlength=k)
         # A class without a row outside gets the weight of half a row, so that its loss stays finite.
-        shares = np.maximum(shares, 0.5) / shares.sum()
+        shares = np.maximum(shares, given[~inside].mean() / 2) / shares.sum()
         found.append(np.tile(np.log(shares), (int(inside.sum()), 1)))
         rows.append(np.flatnonzero(inside))
     return np.concatenate(found), np.concatenate(rows)

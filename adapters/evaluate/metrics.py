@@ -97,6 +97,17 @@ def average_precision(score: F64, positive: Mask, weights: F64 | None = None) ->
     return float((precision * found).sum() / found.sum())
 
 
+def weighted_median(y: F64, weights: F64 | None = None) -> float:
+    """The middle of (n,) numbers, each as often as its weight says; half way between two where both are."""
+    if weights is None:
+        return float(np.median(y))
+    order = np.argsort(y, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    # Sums of weights that are one half but for rounding are one half.
+    low, high = np.searchsorted(reached, [0.5 - 1e-12, 0.5 + 1e-12])
+    return float((y[order[low]] + y[order[high]]) / 2)
+
+
 def r2(y: F64, predicted: F64, weights: F64 | None = None) -> float | None:
     """1 - residual over total sum of squares, (n,) each; None where all of `y` is equal.
 
@@ -130,13 +141,16 @@ def r2_interval(
         value = _r2(*(times @ by_group))
         if value is not None:
             values.append(value)
+    if not values:
+        return None
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 
 
 def _sums(y: F64, predicted: F64, weights: F64 | None) -> F64:
     """(n, 4) of each row: weight, y, y² and squared error, in units in which y has mean 0 and deviation about 1."""
-    mean, spread = y.mean(), y.std()
+    # Of numbers whose squares are too small to be told from zero no spread is seen.
+    mean, spread = y.mean(), y.std() or 1.0
     t = (y - mean) / spread
     sums: F64 = np.stack([np.ones(len(y)), t, t**2, ((y - predicted) / spread) ** 2], axis=1)
     return sums * weights_of(len(y), weights)[:, None]

@@ -146,7 +146,8 @@ def majority_scores(task: Task, comparison: Comparison) -> tuple[F32, I64]:
         inside = comparison.folds == fold
         marked, total = given[~inside] @ task.marks[~inside], given[~inside].sum()
         # As if half a row more had it and half a row more had not: a class that all have would cost too much.
-        odds = np.log((marked + 0.5) / (total - marked + 0.5))
+        half = given[~inside].mean() / 2
+        odds = np.log((marked + half) / (total - marked + half))
         found.append(np.tile(odds.astype(np.float32), (int(inside.sum()), 1)))
         rows.append(np.flatnonzero(inside))
     return np.concatenate(found), np.concatenate(rows)

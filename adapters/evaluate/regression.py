@@ -7,7 +7,7 @@ import numpy as np
 from adapters.base import F64, Task
 from adapters.comparison import Choice, Comparison
 from adapters.evaluate.crossed import Crossed
-from adapters.evaluate.metrics import r2, r2_interval, weights_of
+from adapters.evaluate.metrics import r2, r2_interval, weighted_median, weights_of
 
 _LOST_DIGITS = 1e-2
 """Share of the targets' deviation that the rounding of a float32 may take before it is said."""
@@ -75,7 +75,8 @@ def _baselines(task: Task, comparison: Comparison) -> dict[str, Any]:
     mean, median = mean_values(task, comparison), np.zeros(len(task.y))
     for fold in range(int(comparison.folds.max()) + 1):
         inside = comparison.folds == fold
-        median[inside] = np.median(task.targets[~inside])
+        weights = None if task.weights is None else task.weights[~inside]
+        median[inside] = weighted_median(task.targets[~inside], weights)
     rows = comparison.held_out
     weights = None if comparison.weights is None else comparison.weights[rows]
     return {

@@ -21,7 +21,7 @@ _NETWORK = 5
 network has made already, it was never the best of them; rows of a table are another matter."""
 
 _QUICK_ROWS = 5_000
-"""Rows up to which every head of one plane is fitted in a second: beyond, only the simplest is where no time is left."""
+"""Rows up to which every head of one plane is fitted in a second; of more only the simplest, where no time is left."""
 
 _COUNTED = 3
 """Examples from which on a class counts as the smallest: rarer ones are taken along and decide nothing."""

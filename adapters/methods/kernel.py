@@ -56,7 +56,7 @@ class Kernel(Method):
     default_temperature: ClassVar[float] = 0.5
 
     method: Literal["kernel"] = "kernel"
-    gamma: float | None = Field(None, ge=1e-12, le=1e12)
+    gamma: float | None = Field(None, ge=1e-24, le=1e24)
     """Of the kernel exp(-gamma·‖a - b‖²); larger bends more. None: chosen on folds."""
     features: int = Field(512, ge=2, le=8192, multiple_of=2)
     """Length of φ; more come nearer to the kernel."""
@@ -157,7 +157,7 @@ def _mapped(task: Task, map_: FourierMap) -> Task:
     """The task as the method on the map sees it: nothing there is of the kind of names and parents."""
     return replace(
         task,
-        z=map_.apply(task.z),
+        z=map_.apply(task.z, task.check),
         names=None,
         parent=None,
         schema=(),

@@ -1,7 +1,6 @@
 """Logistic regression: plain, or pulled toward the class names or toward an earlier version."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import ClassVar, Literal, Self
 
@@ -9,11 +8,13 @@ import numpy as np
 from pydantic import Field
 
 from adapters import cuda
-from adapters.base import F32, F64, I64, Head, Mask, Method, Need, Parent, Task, TaskKind
+from adapters.base import F64, Head, Method, Need, Task, TaskKind
 from adapters.heads import AffineHead
-from adapters.lbfgs import Aim, Array, CrossEntropy, chunks, minimise
-from adapters.linalg import one_hot, row_weights, thin_svd, unit_rows
+from adapters.lbfgs import Aim, chunks
+from adapters.linalg import row_weights
+from adapters.problem import Coordinates, Problem
 from adapters.select import settle
+from adapters.stand_ins import WeightedRows
 
 _GRID = (0.3, 3.0, 10.0, 30.0, 100.0, 1000.0)
 _COARSE_GRID = (1.0, 10.0, 100.0)
@@ -29,12 +30,6 @@ _IMBALANCE = 2.0
 """Rows of the largest class for one of the smallest, above which balancing may cost more than it gives."""
 _MOST_IN_DOUBLE = 2**27
 """Products n·d·k up to which the last digits are worth float64: it takes twice the memory and the time."""
-_WIDEST_ROTATED = 1024
-"""Coordinates up to which the eigenvectors of the Gram matrix cost less than they save."""
-_STAND_INS = 4
-"""Rows that stand in for a class that the parent alone knows."""
-_NEARER = 0.7
-"""Of the distance at which they are expected: right along the weights they would be easier to tell than real items."""
 
 
 class Logistic(Method):
@@ -127,20 +122,20 @@ class Logistic(Method):
         self.admit(task)
         if self.c is None:
             return settle(self, task).fit(task)
-        rows = _Rows.of(task)
+        rows = WeightedRows.of(task)
         clock = _Clock(task)
         if task.device == "cuda":
             found = _on_device([self], rows, task, _DEVICE_TOLERANCE, clock.over)
             if found is not None:
                 return found[0]
         exact = rows.work <= _MOST_IN_DOUBLE
-        coordinates = _Coordinates.of(rows, np.float64 if exact else np.float32)
+        coordinates = Coordinates.of(rows, np.float64 if exact else np.float32)
         aim = _aim(self, rows, task)
-        single = _Problem.of(rows, coordinates.single(), aim)
+        single = Problem.of(rows, coordinates.single(), aim)
         theta = single.solve(self.c, single.start, _NEAR_TOLERANCE if exact else _SINGLE_TOLERANCE, clock.over)
         if exact:
-            theta = _Problem.of(rows, coordinates, aim).solve(self.c, theta, _FINAL_TOLERANCE, clock.over)
-        return single.head(theta, self, task)
+            theta = Problem.of(rows, coordinates, aim).solve(self.c, theta, _FINAL_TOLERANCE, clock.over)
+        return _head(single.weight(theta), theta[-1], rows, self, task)
 
     @classmethod
     def fit_each(cls, methods: Sequence[Self], task: Task) -> Iterator[Head]:
@@ -150,20 +145,20 @@ class Logistic(Method):
         """
         for method in methods:
             method.admit(task)
-        rows = _Rows.of(task)
+        rows = WeightedRows.of(task)
         if task.device == "cuda":
             found = _on_device(methods, rows, task, _NEAR_TOLERANCE)
             if found is not None:
                 yield from found
                 return
-        coordinates = _Coordinates.of(rows, np.float32)
+        coordinates = Coordinates.of(rows, np.float32)
         for _, path in groupby(methods, lambda method: method.model_copy(update={"c": None})):
             along = list(path)
-            problem = _Problem.of(rows, coordinates, _aim(along[0], rows, task))
+            problem = Problem.of(rows, coordinates, _aim(along[0], rows, task))
             theta = problem.start
             for method in along:
                 theta = problem.solve(method.c or _UNMEASURED_C, theta, _PATH_TOLERANCE)
-                yield problem.head(theta, method, task)
+                yield _head(problem.weight(theta), theta[-1], rows, method, task)
 
 
 class _Clock:
@@ -185,108 +180,7 @@ class _Clock:
         return True
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What all parameters share: the rows, with those that stand in for absent classes.
-
-    Attributes:
-        z: (n, d) float32.
-        y: (n,) int64 or (n, k) bool.
-        given: (n,) how many rows each one counts for.
-        mean: (d,) of z, so weighted.
-        unit: Mean of ‖z‖², so weighted: the penalty's unit s.
-        held: (k,) classes that the parent alone knows.
-        check: See `Task`.
-    """
-
-    z: F32
-    y: I64 | Mask
-    given: F64
-    mean: F64
-    unit: float
-    held: Mask
-    check: Callable[[], None]
-
-    @classmethod
-    def of(cls, task: Task) -> Self:
-        """Those of a task; a copy only where some stand in."""
-        given = np.ones(len(task.z)) if task.weights is None else task.weights
-        mean, unit = _moments(task.z, given, task.check)
-        y = task.marks if task.multilabel else task.labels
-        rows = cls(task.z, y, given, mean, unit, task.absent, task.check)
-        if task.multilabel or task.parent is None or not rows.held.any():
-            return rows
-        z, y = _stand_ins(rows, task.parent, task)
-        # As many as a class with rows has on average.
-        each = given.sum() / np.count_nonzero(~rows.held) * np.count_nonzero(rows.held) / len(y)
-        z, given = np.concatenate([rows.z, z]), np.append(given, np.full(len(y), each))
-        mean, unit = _moments(z, given, task.check)
-        return replace(rows, z=z, y=np.append(task.labels, y), given=given, mean=mean, unit=unit)
-
-    @property
-    def work(self) -> int:
-        """Products of one pass over all rows."""
-        return self.z.size * len(self.held)
-
-
-def _moments(z: F32, given: F64, check: Callable[[], None]) -> tuple[F64, float]:
-    """Mean and mean squared norm of weighted rows; of norms 1 where all rows are zero."""
-    total, squares = np.zeros(z.shape[1]), 0.0
-    for some in chunks(len(z), 8 * z.shape[1]):
-        check()
-        double = z[some].astype(np.float64)
-        total += given[some] @ double
-        squares += float(given[some] @ np.einsum("nd,nd->n", double, double))
-    return total / given.sum(), squares / given.sum() or 1.0
-
-
-def _stand_ins(rows: _Rows, parent: Parent, task: Task) -> tuple[F32, I64]:
-    """Rows for the classes that the parent alone knows: their names, or rows about where its weights say they lie.
-
-    A class's weights point from the centre of all classes to the class's mean. The centre is the point next to the mean
-    of the given classes' means where the parent's scores are level. Absent classes are taken to lie as far from it, and
-    to scatter as much, as the given ones.
-    """
-    absent = np.flatnonzero(rows.held)
-    if task.names is not None:
-        return task.names[absent], absent
-    present = np.flatnonzero(~rows.held)
-    place = np.searchsorted(present, task.labels)
-    means = _means(rows, place, len(present))
-    centre = _level_point(parent, means.mean(axis=0))
-    slopes = parent.weight.astype(np.float64) - parent.weight.mean(axis=0)
-    distance = np.sqrt(((means - centre) ** 2).sum(axis=1).mean())
-    points = centre + _NEARER * distance * unit_rows(slopes)[absent]
-    counted = np.flatnonzero(rows.given)
-    drawn = np.random.default_rng(task.seed).choice(counted, (_STAND_INS, len(absent)))
-    scatter = rows.z[drawn] - means[place[drawn]]
-    z = (points + scatter).reshape(-1, rows.z.shape[1])
-    return z.astype(np.float32), np.tile(absent, _STAND_INS)
-
-
-def _means(rows: _Rows, place: I64, k: int) -> F64:
-    """(k, d) weighted means of the rows of each place."""
-    sums = np.zeros((k, rows.z.shape[1]))
-    for some in chunks(len(place), 8 * (k + rows.z.shape[1])):
-        sums += one_hot(place[some], k).T @ (rows.given[some, None] * rows.z[some])
-    totals = np.bincount(place, rows.given, minlength=k)
-    return sums / np.where(totals > 0, totals, 1.0)[:, None]
-
-
-def _level_point(parent: Parent, near: F64) -> F64:
-    """The point next to another where all scores of the parent are about as high; (d,)."""
-    slopes = parent.weight.astype(np.float64) - parent.weight.mean(axis=0)
-    levels = parent.bias.astype(np.float64) - parent.bias.mean()
-    u, squared, v = thin_svd(slopes)
-    if not len(squared):
-        return near
-    root = np.sqrt(squared)
-    # Directions that the parent hardly looks along would take it far off.
-    step: F64 = v @ (root / (squared + 0.01 * squared.max()) * (u.T @ (-levels - slopes @ near)))
-    return near + step
-
-
-def _aim(method: Logistic, rows: _Rows, task: Task) -> Aim:
+def _aim(method: Logistic, rows: WeightedRows, task: Task) -> Aim:
     """The weights of rows and the prior that a set of parameters asks for."""
     k = len(task.classes)
     weights, sides = rows.given, None
@@ -301,7 +195,7 @@ def _aim(method: Logistic, rows: _Rows, task: Task) -> Aim:
     return Aim(weights, sides, weight, bias, tied, rows.held)
 
 
-def _sides(rows: _Rows) -> F64:
+def _sides(rows: WeightedRows) -> F64:
     """(2, k) such that the rows without a class and the rows with it count for half of all each."""
     with_it = np.zeros(rows.y.shape[1])
     for some in chunks(len(rows.y), 8 * rows.y.shape[1]):
@@ -311,7 +205,7 @@ def _sides(rows: _Rows) -> F64:
     return sides
 
 
-def _prior(method: Logistic, rows: _Rows, task: Task) -> tuple[F64, F64, F64]:
+def _prior(method: Logistic, rows: WeightedRows, task: Task) -> tuple[F64, F64, F64]:
     """W₀ (k, d), the scores b₀ (k,) of W₀ at the mean, and how much the biases are pulled, (k,)."""
     k, parent = len(task.classes), task.parent
     weight, bias, tied = np.zeros((k, rows.z.shape[1])), np.zeros(k), np.zeros(k)
@@ -330,135 +224,7 @@ def _prior(method: Logistic, rows: _Rows, task: Task) -> tuple[F64, F64, F64]:
     return weight, bias, tied
 
 
-@dataclass(frozen=True, eq=False)
-class _Coordinates:
-    """The centred rows in the eigenbasis of their weighted Gram matrix, for all parameters.
-
-    Attributes:
-        x: (n, r); its dtype is the precision of all that follows.
-        basis: (d, r), or None where x are the centred rows themselves.
-        squared: (r,) weighted sums of squares along each coordinate.
-    """
-
-    x: Array
-    basis: F64 | None
-    squared: F64
-
-    @classmethod
-    def of(cls, rows: _Rows, dtype: type[np.floating]) -> Self:
-        """Centre and rotate; of more than 1,024 coordinates only centre."""
-        n, d = rows.z.shape
-        if n < d and n <= _WIDEST_ROTATED:
-            centred = rows.z - rows.mean
-            _, squared, basis = thin_svd(np.sqrt(rows.given)[:, None] * centred)
-            return cls((centred @ basis).astype(dtype, copy=False), basis, squared)
-        if d <= _WIDEST_ROTATED:
-            squared, rotation = np.linalg.eigh(_gram(rows, dtype))
-            return cls(_rotated(rows, rotation, dtype), rotation, np.maximum(squared, 0))
-        x = _rotated(rows, None, dtype)
-        return cls(x, None, np.einsum("n,nd,nd->d", rows.given, x, x))
-
-    def single(self) -> Self:
-        """The same in float32: twice as fast, and exact enough to compare and to come near."""
-        return replace(self, x=self.x.astype(np.float32, copy=False))
-
-    def along(self, w: F64) -> F64:
-        """(k, d) weights to (r, k)."""
-        return w.T if self.basis is None else self.basis.T @ w.T
-
-    def back(self, theta: F64) -> F64:
-        """(r, k) to (k, d) weights."""
-        return theta.T if self.basis is None else theta.T @ self.basis.T
-
-
-def _gram(rows: _Rows, dtype: type[np.floating]) -> F64:
-    """(d, d) weighted Gram matrix of the centred rows."""
-    total = np.zeros((len(rows.mean), len(rows.mean)))
-    for some in chunks(len(rows.z), 8 * len(rows.mean)):
-        rows.check()
-        centred = (np.sqrt(rows.given[some])[:, None] * (rows.z[some] - rows.mean)).astype(dtype, copy=False)
-        total += centred.T @ centred
-    return total
-
-
-def _rotated(rows: _Rows, basis: F64 | None, dtype: type[np.floating]) -> Array:
-    """(n, r) centred rows along the columns of a square basis."""
-    x = np.empty(rows.z.shape, dtype)
-    rotation = None if basis is None else basis.astype(dtype, copy=False)
-    for some in chunks(len(x), 8 * x.shape[1]):
-        rows.check()
-        centred = (rows.z[some] - rows.mean).astype(dtype, copy=False)
-        x[some] = centred if rotation is None else centred @ rotation
-    return x
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """One aim for all c. The point is θ (r + 1, k): coordinates of W over the scores at the mean.
-
-    Attributes:
-        rows: See `_Rows`.
-        coordinates: See `_Coordinates`.
-        aim: See `Aim`.
-        loss: Without the penalty.
-        start: (r + 1, k) the prior itself.
-        curvature: (r + 1,) about how strongly the loss bends along each coordinate.
-        slope: (r + 1, k) gradient at zero: what other gradients are measured by.
-    """
-
-    rows: _Rows
-    coordinates: _Coordinates
-    aim: Aim
-    loss: CrossEntropy
-    start: F64
-    curvature: F64
-    slope: F64
-
-    @classmethod
-    def of(cls, rows: _Rows, coordinates: _Coordinates, aim: Aim) -> Self:
-        """The prior and the gradient at zero in these coordinates."""
-        loss = CrossEntropy(coordinates.x, rows.y, aim.weights, aim.sides, rows.check)
-        start = np.vstack([coordinates.along(aim.weight), aim.bias])
-        _, slope = loss(np.zeros(start.shape))
-        slope[:, aim.held] = 0
-        # A softmax bends by p(1 - p): 1/k at most where all classes are as likely, and less once it has learned.
-        curvature = np.append(coordinates.squared, rows.given.sum()) / (2 * len(aim.bias))
-        return cls(rows, coordinates, aim, loss, start, curvature, slope)
-
-    def solve(self, c: float, start: F64, tolerance: float, over: Callable[[], bool] = lambda: False) -> F64:
-        """Minimise from a start until the gradient is `tolerance` of what it is at zero.
-
-        Coordinates are scaled so that the loss bends about alike along all of them, which halves the iterations.
-        """
-        penalty = np.full(self.start.shape, self.rows.unit / c)
-        penalty[-1] = self.aim.tied * self.rows.unit / c
-        single = self.coordinates.x.dtype
-        scale = np.sqrt(self.curvature + np.append(np.full(len(self.curvature) - 1, self.rows.unit / c), 0))[:, None]
-        pull = penalty / scale**2
-
-        def objective(point: Array) -> tuple[float, Array]:
-            moved = point.reshape(self.start.shape)
-            loss, gradient = self.loss(self.start + moved / scale)
-            pulled = pull * moved
-            gradient = gradient / scale + pulled
-            gradient[:, self.aim.held] = 0
-            return loss + float(np.vdot(pulled, moved)) / 2, gradient.ravel().astype(single, copy=False)
-
-        # Where the rows say nothing, that gradient is rounding and no measure of anything.
-        rounding = float(np.finfo(single).eps) * len(self.rows.z)
-        stop = max(tolerance * float(np.linalg.norm(self.slope / scale)), rounding)
-        first = ((start - self.start) * scale).ravel().astype(single, copy=False)
-        point = minimise(objective, first, gradient_norm=stop, check=self.rows.check, out_of_time=over)
-        theta: F64 = self.start + point.reshape(self.start.shape) / scale
-        return theta
-
-    def head(self, theta: F64, method: Logistic, task: Task) -> AffineHead:
-        """Back to embeddings as they come."""
-        weight = self.aim.weight + self.coordinates.back(theta[:-1] - self.start[:-1])
-        return _head(weight, theta[-1], self.rows, method, task)
-
-
-def _head(weight: F64, at_mean: F64, rows: _Rows, method: Logistic, task: Task) -> AffineHead:
+def _head(weight: F64, at_mean: F64, rows: WeightedRows, method: Logistic, task: Task) -> AffineHead:
     """(k, d) weights and (k,) scores at the mean to a head, in units of the parent's scores if that was the prior."""
     bias = at_mean - weight @ rows.mean
     if method.prior == "parent" and task.parent is not None:
@@ -470,7 +236,11 @@ def _head(weight: F64, at_mean: F64, rows: _Rows, method: Logistic, task: Task) 
 
 
 def _on_device(
-    methods: Sequence[Logistic], rows: _Rows, task: Task, tolerance: float, over: Callable[[], bool] = lambda: False
+    methods: Sequence[Logistic],
+    rows: WeightedRows,
+    task: Task,
+    tolerance: float,
+    over: Callable[[], bool] = lambda: False,
 ) -> list[Head] | None:
     """All of them as one batch on a GPU; None where it has too little memory, which the report is told."""
     aims = {method.model_copy(update={"c": None}): None for method in methods}

@@ -8,10 +8,11 @@ import pytest
 
 from adapters.adapt import STAGES, adapt
 from adapters.base import Need, Parent, Part, Task
+from adapters.budget import OVERHEAD_S
 from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing, TaskUnsupported
 from adapters.heads import AffineHead, RowHead, read_tables
 from adapters.methods import METHODS, parse_method
-from models.errors import ExportMismatch
+from models.errors import ExportMismatch, WrongInput
 
 
 def run(task, method, on_stage=lambda _name, _fraction: None):
@@ -206,7 +207,6 @@ def test_without_any_time_the_fallback_is_published(request, which):
     assert made.early
     assert not made.calibrated
     assert made.tried == made.report["candidates"] == []
-    assert made.again == {"method": "auto", "names": True, "candidates": [], "tuning_folds": None}
     assert any("before anything could be compared" in note for note in made.report["notes"])
     json.dumps(made.report, allow_nan=False)
 
@@ -219,6 +219,34 @@ def test_with_the_same_candidates_the_same_comes_out_whatever_the_time(make_task
     assert early.early
     assert 0 < len(early.tried) < len(run(make_task((20, 20, 20), spread=2.0), "auto").tried)
     assert (again.onnx, again.tried, again.early) == (early.onnx, early.tried, False)
+
+
+@pytest.mark.parametrize(("method", "share"), [("logistic", 0.5), ("ridge", 0.2)])
+def test_where_no_candidate_was_compared_to_its_end_the_same_folds_are_compared_again(make_task, method, share):
+    task, left, whole_s = spent_by(make_task((20, 20, 20), spread=4.0, names=None), method)
+    left[0] = share * whole_s
+    early = run(task, method)
+    again = run(replace(task, check=lambda: None, left_s=lambda: 1e9), early.again)
+    assert 0 < early.again["folds"][0] < 5
+    assert early.report["folds"] == again.report["folds"] == max(2, early.again["folds"][0])
+    assert (again.onnx, again.tried, again.early) == (early.onnx, early.tried, False)
+
+
+@pytest.mark.parametrize("method", ["auto", "kernel"])
+def test_without_time_to_compare_the_same_fallback_is_taken_again(make_task, method):
+    made = run(make_task(left_s=lambda: OVERHEAD_S / 2), method)
+    again = run(make_task(), made.again)
+    assert made.early
+    assert (again.onnx, again.method, again.again) == (made.onnx, made.method, made.again)
+
+
+@pytest.mark.parametrize("make", [lambda task, numbers: task((1, 1, 1)), lambda task, numbers: numbers(3)])
+def test_where_nothing_can_be_held_out_the_same_fallback_is_taken_again(make_task, make_regression, make):
+    task = make(make_task, make_regression)
+    made = run(task, "auto")
+    again = run(task, made.again)
+    assert not made.early
+    assert (again.onnx, again.method) == (made.onnx, made.method)
 
 
 def test_what_was_compared_to_the_end_can_be_compared_again(make_task):
@@ -288,6 +316,44 @@ def test_rows_that_weigh_nothing_are_as_if_they_were_not_there(make_task):
     np.testing.assert_allclose(made.head.weight, expected.head.weight, rtol=1e-3, atol=1e-3)
 
 
+def test_a_class_whose_rows_all_weigh_nothing_is_refused_as_one_without_rows(make_task):
+    task = replace(make_task((10, 10, 10)), weights=np.repeat([0.0, 1.0, 1.0], 10))
+    with pytest.raises(DatasetTooSmall, match="class 0"):
+        run(task, "auto")
+
+
+def test_nothing_of_a_row_of_a_table_that_weighs_nothing_is_left_in_the_encoding(make_table_task):
+    task = make_table_task()
+    numbers = task.table.numbers.copy()
+    numbers[5] = 1e9
+    table = replace(task.table, numbers=numbers)
+    weights = np.where(np.arange(90) == 5, 0.0, 1.0)
+    spoiled = Task.of_rows(task.schema, table, task.y, task.classes, task.groups, seed=1, weights=weights)
+    made, expected = run(spoiled, "ridge"), run(spoiled.rows(weights > 0), "ridge")
+    assert made.onnx == expected.onnx
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("method", ["auto", "mlp"])
+def test_an_embedding_that_is_not_finite_is_refused(make_task, method, value):
+    task = make_task()
+    z, names = task.z.copy(), task.names.copy()
+    z[7, 3] = names[2, 0] = value
+    with pytest.raises(WrongInput, match="row 7"):
+        run(replace(task, z=z), method)
+    with pytest.raises(WrongInput, match="class 2"):
+        run(replace(task, names=names), method)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e6])
+def test_embeddings_of_any_length_can_be_fitted_and_fitted_again(make_task, scale):
+    task = make_task(names=None)
+    task = replace(task, z=task.z * np.float32(scale))
+    made = run(task, "auto")
+    assert made.report["accuracy"] > 0.8
+    assert run(task, made.again).onnx == made.onnx
+
+
 def test_the_guard_tells_of_every_fallback(make_task, make_regression):
     made = run(make_task(spread=2.0), {"method": "logistic", "prior": "names", "c": 10.0})
     assert {entry["fallback"] for entry in made.report["guard"]} == {"nearest_mean", "majority", "names", "plain"}
@@ -345,6 +411,11 @@ def test_of_several_blocks_the_columns_are_chosen_first(make_task):
     assert made.parts == ((6, 12),)
     assert made.head.weight.shape == (3, 6)
     assert made.report["features"]
+    assert not any("Which blocks" in note for note in made.report["notes"])
+    turned = replace(both, parts=(Part("pooled", 0, 6), Part("block1", 6, 12)))
+    other = run(turned, "ridge")
+    assert other.parts == ((6, 12),)
+    assert any("Which blocks" in note for note in other.report["notes"])
     assert made.tap == ""
 
 
@@ -360,6 +431,19 @@ def test_a_version_that_grew_tells_what_became_of_the_old_classes(make_task):
     assert growth["sentence"] in made.report["notes"]
     assert "parent" in {entry["fallback"] for entry in made.report["guard"]}
     assert "growth" not in run(task, "ridge").report
+
+
+def test_that_the_parent_may_have_seen_what_is_held_out_is_said_where_it_is_the_prior(make_task):
+    """Labels are noise, which the parent has learned by heart."""
+    noise = make_task((30, 30), d=80, spread=50.0, names=None)
+    old = METHODS["logistic"](c=1000.0).fit(noise)
+    task = replace(noise, parent=Parent("old:1", old.weight, old.bias, 1.0, noise.classes))
+    pulled, plain = run(task, {"method": "logistic", "prior": "parent", "c": 0.3}), run(task, "prototype")
+    assert pulled.report["accuracy"] > 0.9 > plain.report["accuracy"]
+    assert [any("may have learned from rows" in note for note in made.report["notes"]) for made in (pulled, plain)] == [
+        True,
+        False,
+    ]
 
 
 def test_classes_that_only_the_parent_knows_stay_and_are_said_to_be_unevaluated(make_task):

@@ -189,3 +189,15 @@ def test_who_is_far_above_the_lowest_loss_is_no_rival():
     comparison, y = synthetic(2.0, 0.1, 1.9)
     judged = comparison.judged(pick(comparison, y, comparison.held_out), np.arange(len(y)))
     assert judged.methods == (CANDIDATES[0], CANDIDATES[2])
+
+
+def test_copies_of_rows_do_not_make_a_difference_surer():
+    comparison, y = synthetic(1.95, 1.0, 1.0, 1.0, 2.3, n=100)
+    copies = np.tile(np.arange(100), 9)
+    many = replace(comparison, folds=comparison.folds[copies], scores=tuple(s[copies] for s in comparison.scores))
+    once, torn = pick(comparison, y, comparison.held_out), pick(many, y[copies], many.held_out)
+    grouped = pick(replace(many, groups=copies), y[copies], many.held_out)
+    # Only the prior of the temperature knows more rows.
+    np.testing.assert_allclose(grouped.stderr, once.stderr, rtol=0.15, atol=1e-9)
+    np.testing.assert_allclose(torn.stderr, once.stderr / 3, rtol=0.15, atol=1e-9)
+    assert (grouped.index, torn.index) == (once.index, 4) == (0, 4)

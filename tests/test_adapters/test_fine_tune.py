@@ -201,3 +201,11 @@ def test_it_is_worth_a_try_only_with_rows_and_time_enough(fields, able):
 
 def test_without_a_way_into_the_backbone_it_is_never_worth_a_try():
     assert not affordable(replace(make_tuning_task(), tuning=None), 1, 2, 8)
+
+
+def test_numbers_are_standardised_as_the_rows_weigh():
+    task = make_tuning_task(kind="regression")
+    weights = np.where(np.arange(len(task.y)) % 3, 1.0, 3.0)
+    copies = task.rows(np.repeat(np.arange(len(task.y)), weights.astype(int)))
+    weighed, copied = module._learnable(replace(task, weights=weights)), module._learnable(copies)
+    assert weighed[1:] == pytest.approx(copied[1:])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from adapters.errors import Cancelled
 from adapters.maps import FourierMap, typical_gamma
 from models.errors import WeightsCorrupt
 
@@ -88,3 +89,15 @@ def test_the_typical_bandwidth_does_not_hang_on_a_few_rows_or_on_duplicates():
 def test_rows_that_are_all_equal_have_some_bandwidth(value):
     assert typical_gamma(np.full((5, 4), value, np.float32)) == 1.0
     assert typical_gamma(np.full((1, 4), value, np.float32)) == 1.0
+
+
+def test_it_can_be_stopped_while_it_is_applied_to_many_rows():
+    asked = []
+
+    def check():
+        asked.append(1)
+        if len(asked) == 2:
+            raise Cancelled("over")
+
+    with pytest.raises(Cancelled):
+        FourierMap.draw(2, 4, 1.0).apply(np.zeros((10_000, 2), np.float32), check)

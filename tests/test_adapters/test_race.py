@@ -167,7 +167,7 @@ def test_who_trains_the_backbone_is_compared_last_on_as_many_folds_as_hold_500_r
     task = make_task((600, 600), spread=6.0)
     comparison = compare((Tuned(l2=1.0), *CANDIDATES[:2]), task)
     assert [comparison.scored[comparison.methods.index(method)] for method in (Tuned(l2=1.0), CANDIDATES[1])] == [3, 5]
-    once = compare((Tuned(l2=1.0), *CANDIDATES[:2]), task, tuning_folds=1)
+    once = compare((Tuned(l2=1.0), *CANDIDATES[:2]), task, folds=(1, 5, 5))
     assert once.scored[once.methods.index(Tuned(l2=1.0))] == 1
     assert compare((Tuned(l2=1.0), *CANDIDATES[:2]), make_task((20, 20), spread=6.0)).scored == (5, 5, 5)
 

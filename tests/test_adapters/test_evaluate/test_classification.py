@@ -15,6 +15,7 @@ from sklearn.metrics import (
 
 from adapters.calibrate import nll_by_row
 from adapters.comparison import Comparison, pick
+from adapters.evaluate.classification import measure
 from adapters.evaluate.crossed import cross
 from adapters.folds import NEVER
 from adapters.linalg import log_softmax
@@ -177,3 +178,22 @@ def test_every_class_has_an_average_precision_against_the_rest(task, report_of, 
     result = report_of(task)
     assert [row["average_precision"] for row in result["per_class"][:3]] == pytest.approx(expected)
     assert result["macro_average_precision"] == pytest.approx(np.mean(expected))
+
+
+def test_a_class_that_was_not_among_the_judged_rows_has_no_roc(make_task, report_of):
+    """Of the first folds only, as when the time was over, a rare class may have no row."""
+    task = make_task((40, 4), spread=2.0)
+    methods = (Ridge(l2=1.0), Ridge(l2=3.0))
+    comparison = compare(methods, task)
+    lacking = [fold for fold in range(5) if not (task.y[comparison.folds == fold] == 1).any()]
+    alone = replace(comparison, folds=np.where(comparison.folds == lacking[0], np.arange(44) % 2, NEVER))
+    result = measure(task, task.counts, alone, cross(alone, task.y), None)
+    assert (result["positive"], result["roc_auc"], result["average_precision"]) == ("class 1", None, None)
+    assert result["accuracy"] > 0.5
+
+
+def test_the_unit_of_the_weights_does_not_matter(task, report_of):
+    alike = report_of(task)["baselines"]
+    for unit in (1e-3, 1e3):
+        found = report_of(replace(task, weights=np.full(len(task.y), unit)))["baselines"]
+        assert found["majority"]["log_loss"] == pytest.approx(alike["majority"]["log_loss"])

@@ -10,6 +10,7 @@ from adapters.evaluate.metrics import (
     r2,
     r2_interval,
     roc_auc,
+    weighted_median,
     wilson_interval,
 )
 
@@ -53,6 +54,19 @@ def test_equal_targets_have_no_r2():
     y = np.full(5, 3.3)
     assert r2(y, y) is r2_interval(y, y, np.arange(5), seed=0) is None
     assert r2_interval(np.arange(5.0), np.arange(5.0), np.zeros(5, np.int64), seed=0) is None
+
+
+def test_targets_too_small_to_be_squared_have_no_r2():
+    y = 1e-300 * np.arange(6)
+    assert r2(y, y) is r2_interval(y, y, np.arange(6), seed=0) is None
+
+
+@pytest.mark.parametrize("n", [1, 6, 7])
+def test_a_weighted_median_counts_rows_as_often_as_they_weigh(n):
+    rng = np.random.default_rng(n)
+    y, times = rng.standard_normal(n), rng.integers(0, 4, n) + (np.arange(n) == 0)
+    assert weighted_median(y) == np.median(y) == weighted_median(y, np.full(n, 0.1))
+    assert weighted_median(y, times / 7) == pytest.approx(np.median(np.repeat(y, times)))
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():

@@ -93,3 +93,9 @@ def test_figures_follow_the_weights(make_marks, report_of):
     assert any("weights" in note for note in result["notes"])
     assert result["weighted"]
     assert result["micro_f1"] != report_of(task)["micro_f1"]
+
+
+def test_the_unit_of_the_weights_does_not_matter(make_marks, report_of):
+    alike = report_of(make_marks())["baselines"]
+    found = report_of(make_marks(weights=np.full(120, 1e-3)))["baselines"]
+    assert found["majority"]["log_loss"] == pytest.approx(alike["majority"]["log_loss"])

@@ -99,3 +99,13 @@ def test_few_items_are_said_so(make_regression, report_of):
 def test_targets_that_single_precision_cannot_tell_apart_are_said_so(make_regression, report_of, offset, said):
     notes = report_of(make_regression(40, offset=offset))["notes"]
     assert any("Take a constant such as 1e+09 off" in note for note in notes) == said
+
+
+def test_rows_count_in_the_median_as_they_weigh(make_regression, report_of):
+    task = make_regression(50)
+    weights = np.where(np.arange(50) % 2, 1.0, 1e-9)
+    report = report_of(replace(task, weights=weights))
+    folds = compare([Ridge(l2=1.0)], task).folds
+    medians = np.array([np.median(task.y[(folds != fold) & (weights == 1)]) for fold in folds])
+    expected = mean_absolute_error(task.y, medians, sample_weight=weights)
+    assert report["baselines"]["median"]["mae"] == pytest.approx(expected, rel=0.05)

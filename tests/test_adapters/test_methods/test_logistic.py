@@ -362,7 +362,7 @@ def test_what_float64_is_too_large_for_comes_out_the_same(make_task, method, mon
 def test_what_is_too_wide_to_be_rotated_comes_out_the_same(make_task, d, monkeypatch):
     task = make_task(d=d)
     expected = Logistic(c=10.0).fit(task).scores(task.z)
-    monkeypatch.setattr("adapters.methods.logistic._WIDEST_ROTATED", 2)
+    monkeypatch.setattr("adapters.problem._WIDEST_ROTATED", 2)
     np.testing.assert_allclose(Logistic(c=10.0).fit(task).scores(task.z), expected, atol=1e-4)
 
 
