@@ -46,12 +46,22 @@ def opened(path: Path) -> Iterator[int]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes on a file, made where it is missing, or a folder.
+    """Hold an exclusive lock between processes on a file, made where it is missing.
 
     The system frees it when a process dies.
     """
-    if not path.is_dir():
-        path.touch()
+    path.touch()
+    with locked_folder(path):
+        yield
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """The same on a folder that is there: no other process holds it, but for who removes it without asking.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
     with opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -64,7 +74,7 @@ def own_staging(folder: Path) -> Iterator[Path]:
     staging = folder / f".added-{uuid.uuid4().hex}"
     staging.mkdir()
     try:
-        with locked(staging):
+        with locked_folder(staging):
             yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)

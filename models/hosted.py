@@ -11,28 +11,27 @@ A pointer is kept as long as its folder is whole: a newer torch may export other
 itself would orphan every adapter and every cached embedding of the old one.
 """
 
-import hashlib
 import json
 import logging
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from models.base import Backbone, Card
-from models.build import build
 from models.catalog import Entry
-from models.durable import locked, own_staging, replace_file, sync, write_synced
+from models.convert import convert
+from models.durable import locked, locked_folder, own_staging, replace_file, sync, write_synced
 from models.errors import BackboneUnknown, WeightsCorrupt
-from models.export import Exported, Progress
+from models.export import Progress
 from models.locks import LOCK_NAME
-from models.precision import with_half
 from models.session import POOLED
 from models.taps import more_taps
-from models.warm import NO_LIMITS, Limits, open_card, sample_items, warm
-from models.weights import check_sha256, sha256_file
+from models.warm import NO_LIMITS, Limits, open_card
+from models.weights import check_sha256, digest_of
 
 _logger = logging.getLogger(__name__)
 
@@ -42,19 +41,6 @@ BLOCK = re.compile(r"block[1-9][0-9]*")
 """Names of taps behind one block."""
 _EMBEDDINGS = (POOLED, "blocks")
 """Names of taps that give one embedding an item."""
-
-_PREPARE_NAME = "prepare.json"
-_PREPARES = (
-    *("prefix", "empty_token", "pixels"),
-    *("rate", "max_samples", "fixed_samples", "padding", "normalise_samples", "ragged"),
-)
-"""Fields of a recipe that `Backbone.prepare` and the padding of batches follow: one graph with two prefixes is two
-backbones."""
-
-_STAGES = {"download": "download", "verify": "verify", "compare with torch": "verify"}
-"""What a builder's stages are called here; all others are ``convert``."""
-_BUILT = 0.85
-"""Share of the work that is done when the files are written."""
 
 
 def host(entry: Entry, folder: Path, on_progress: Progress, *, pointer: bool = True) -> Card:
@@ -84,7 +70,7 @@ def host(entry: Entry, folder: Path, on_progress: Progress, *, pointer: bool = T
             card = _pointed(folder, entry.id) or _host_by_name(entry, folder, on_progress)
     else:
         with own_staging(folder) as staging:
-            card = _export(entry, staging, folder, on_progress)
+            card = convert(entry, folder, staging, on_progress)
             _publish(_nameless(card), staging, folder)
     on_progress("hosted", 1.0)
     return card
@@ -156,15 +142,11 @@ def add_tap(entry: Entry, folder: Path, digest: str, tap: str, on_progress: Prog
         SourceRefused: It has no weights in torch, they have changed, there is no such tap, or it cannot be exported.
         WeightsCorrupt: Packaged weights are not the recorded ones.
     """
-    home = _home(folder, digest)
-    with locked(home), own_staging(folder) as staging:
+    with _held(folder, digest) as home, own_staging(folder) as staging:
         card = read_card(home)
         if tap not in card.taps:
             card = more_taps(entry, folder, card, tap, staging, on_progress)
-            graph = f"{tap}.onnx"
-            sync(staging / graph)
-            (staging / graph).replace(home / graph)
-            replace_file(home / _CARD_NAME, asdict(card))
+            _add_graph(staging / f"{tap}.onnx", card, _home(folder, digest))
     on_progress("hosted", 1.0)
     return card
 
@@ -178,6 +160,7 @@ def read_card(home: Path) -> Card:
     try:
         fields: dict[str, Any] = json.loads((home / _CARD_NAME).read_text(encoding="utf-8"))
         fields["taps"] = {tap: tuple(shape) for tap, shape in fields["taps"].items()}
+        fields["parts"] = dict(sorted(fields.get("parts", {}).items(), key=_place))
         card = Card(**fields)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsCorrupt(f"{home / _CARD_NAME} cannot be read ({error}). Host the backbone again.") from error
@@ -202,18 +185,41 @@ def check_files(card: Card, home: Path, names: Iterable[str] | None = None) -> N
         check_sha256(home / name, recorded[name])
 
 
-def digest_of(files: dict[str, str]) -> str:
-    """Digest of a backbone: sha256 (hex) over the sorted lines "name sha256" of its files."""
-    lines = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(files.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
 def _home(folder: Path, digest: str) -> Path:
     """Folder of a hosted backbone."""
     home = folder / digest
     if not _DIGEST.fullmatch(digest) or not home.is_dir():
-        raise BackboneUnknown(f"No backbone with digest {digest[:80]!r} is hosted here. Host it first.")
+        raise _unknown(digest)
     return home
+
+
+def _unknown(digest: str) -> BackboneUnknown:
+    return BackboneUnknown(f"No backbone with digest {digest[:80]!r} is hosted here. Host it first.")
+
+
+@contextmanager
+def _held(folder: Path, digest: str) -> Iterator[Path]:
+    """Folder of a hosted backbone, which no other process adds to meanwhile."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked_folder(_home(folder, digest)))
+        except FileNotFoundError as error:  # removed at this very moment
+            raise _unknown(digest) from error
+        yield folder / digest
+
+
+def _add_graph(graph: Path, card: Card, home: Path) -> None:
+    """The graph to disk, then the card that names it: a crash in between leaves a file that nobody asks for."""
+    sync(graph)
+    graph.replace(home / graph.name)
+    sync(home)
+    replace_file(home / _CARD_NAME, asdict(card))
+
+
+def _place(part: tuple[str, int]) -> tuple[bool, int]:
+    """Of a part of the tap ``blocks``: its blocks by number, then the embedding. In JSON the names are sorted."""
+    name = part[0]
+    return (True, 0) if name == POOLED else (False, int(name.removeprefix("block")))
 
 
 def _of_tap(name: str, tap: str) -> bool:
@@ -227,28 +233,11 @@ def _host_by_name(entry: Entry, folder: Path, on_progress: Progress) -> Card:
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        card = _export(entry, staging, folder, on_progress)
+        card = convert(entry, folder, staging, on_progress)
         _publish(card, staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     _point(card, folder)
-    return card
-
-
-def _export(entry: Entry, staging: Path, folder: Path, on_progress: Progress) -> Card:
-    """All of the work, in the staging folder: whatever fails, nothing is half-hosted."""
-    exported = build(
-        entry, folder, staging, lambda stage, share: on_progress(_STAGES.get(stage, "convert"), share * _BUILT)
-    )
-    if prepared := {name: exported.recipe[name] for name in _PREPARES if name in exported.recipe}:
-        write_synced(staging / _PREPARE_NAME, prepared)
-    on_progress("verify", _BUILT)
-    card = _card(entry, exported, staging)
-    on_progress("warm", 0.92)
-    backbone = open_card(card, staging, threads=1)
-    warm(backbone)
-    card = with_half(backbone, staging, sample_items(card.modality))
-    on_progress("publish", 0.97)
     return card
 
 
@@ -262,25 +251,6 @@ def _nameless(card: Card) -> Card:
     return replace(card, id=f"sha256-{card.digest[:12]}", licence="NOASSERTION", source="")
 
 
-def _card(entry: Entry, exported: Exported, staging: Path) -> Card:
-    digests = {path.name: sha256_file(path) for path in sorted(staging.iterdir())}
-    files = {name: sha256 for name, sha256 in digests.items() if name not in exported.extras}
-    return Card(
-        id=entry.id,
-        modality=entry.modality,
-        digest=digest_of(files),
-        taps=exported.taps,
-        licence=entry.licence,
-        source=entry.about,
-        max_tokens=exported.max_tokens,
-        files=files,
-        recipe=exported.recipe,
-        trained=entry.trained,
-        parts=exported.parts,
-        extras={name: digests[name] for name in exported.extras},
-    )
-
-
 def _publish(card: Card, staging: Path, folder: Path) -> None:
     """Files to disk, then the card, then the folder's name: a crash in between leaves no half."""
     home = folder / card.digest
@@ -288,7 +258,7 @@ def _publish(card: Card, staging: Path, folder: Path) -> None:
         sync(staging / name)
     write_synced(staging / _CARD_NAME, asdict(card))
     sync(staging)
-    with locked(folder):
+    with locked_folder(folder):
         if _whole(home) is None:
             shutil.rmtree(home, ignore_errors=True)
             staging.rename(home)
@@ -298,7 +268,7 @@ def _publish(card: Card, staging: Path, folder: Path) -> None:
 def _point(card: Card, folder: Path) -> None:
     """The card of the catalogue, whoever hosted the same files before, with their taps; and then the pointer."""
     home = folder / card.digest
-    with locked(home):
+    with locked_folder(home):
         there = read_card(home)
         kept = replace(card, taps=there.taps, extras=there.extras, parts=there.parts)
         replace_file(home / _CARD_NAME, asdict(kept))

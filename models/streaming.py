@@ -6,18 +6,21 @@
 in its folder, so that whatever ends the process takes it along: a killed job leaves nothing behind.
 """
 
+import errno
+import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from models.base import AS_LONG, Backbone, Encoded, Item
 from models.batching import PREPARED_AT_ONCE, ignore_progress, never_stops, plan
-from models.errors import BackboneUnknown
+from models.errors import BackboneUnknown, InputError
 from models.feeds import feed
 from models.hosted import BLOCK, check_files, open_backbone
 from models.session import open_session
@@ -29,6 +32,10 @@ F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 
 OUTPUT = "hidden_states"
+RESERVE_BYTES: Final = 256 * 2**20
+"""Of the disk, what others than this file need meanwhile: jobs, data bases, uploads."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_REMEDY: Final = "Free some, fit on fewer items, or fit a head alone."
 
 
 class Tap:
@@ -134,14 +141,14 @@ def stream(
 
     Raises:
         WrongInput: An item is not of the backbone's modality.
-        OSError: The disk is full.
+        InputError: The disk has no room for all of them, as far as those of the first part tell; or it is full.
 
     Cost: that of embedding, and memory for one batch.
     """
     check()
     backbone = tap.backbone
     at_once, done = PREPARED_AT_ONCE[backbone.card.modality], 0
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with _nameless(folder) as file:
         kept = _Rows(file, len(items), tap.shape, np.dtype(np.float32))
         for first in range(0, len(items), at_once):
             prepared = backbone.prepare(items[first : first + at_once])
@@ -152,6 +159,7 @@ def stream(
                     kept.put(first + place, states)
                 done += len(batch)
                 on_progress(done / len(items))
+            kept.check_room(done)
         return kept.read()
 
 
@@ -170,7 +178,7 @@ def keep(
     check()
     at_once = PREPARED_AT_ONCE[backbone.card.modality]
     kept: _Rows | None = None
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with _nameless(folder) as file:
         for first in range(0, len(items), at_once):
             prepared = backbone.prepare(items[first : first + at_once])
             for place, item in enumerate(prepared, first):
@@ -180,7 +188,25 @@ def keep(
                     kept = _Rows(file, len(items), shape, item.values.dtype)
                 kept.put(place, item.values)
             on_progress((first + len(prepared)) / len(items))
+            if kept is not None:
+                kept.check_room(first + len(prepared))
         return (kept or _Rows(file, 0, (AS_LONG,), np.dtype(np.float32))).read()
+
+
+@contextmanager
+def _nameless(folder: Path) -> Iterator[IO[bytes]]:
+    """A file without a name.
+
+    Raises:
+        InputError: The disk is full.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            yield file
+    except OSError as error:
+        if error.errno in _FULL:
+            raise InputError(f"The disk has no room for the activations of all items. {_REMEDY}") from error
+        raise
 
 
 class _Rows:
@@ -207,6 +233,26 @@ class _Rows:
         self._starts[place] = self._end
         self._end += len(states) if self._ragged else 1
         self._stops[place] = self._end
+
+    def check_room(self, done: int) -> None:
+        """Stop before the disk is full, as others need it too.
+
+        Args:
+            done: Items that were put; the others will be like them.
+
+        Raises:
+            InputError: The others do not fit.
+        """
+        here = self._file.tell()
+        left = here * (len(self._starts) - done) // done
+        disk = os.fstatvfs(self._file.fileno())
+        free = disk.f_bavail * disk.f_frsize
+        if left and free - left < RESERVE_BYTES:
+            raise InputError(
+                f"The activations of {len(self._starts):,} items take {(here + left) / 1e9:.1f} GB in all, and "
+                f"{free / 1e9:.1f} GB are left on the disk, of which {RESERVE_BYTES / 1e9:.1f} are kept in reserve. "
+                f"{_REMEDY}"
+            )
 
     def read(self) -> Activations:
         """All of them, mapped; what has no bytes cannot be mapped."""

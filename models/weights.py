@@ -114,3 +114,9 @@ def weights_sha256(folder: Path) -> str:
     shards = sorted(path for path in folder.iterdir() if _SHARD.fullmatch(path.name))
     lines = "".join(f"{path.name} {sha256_file(path)}\n" for path in shards)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def digest_of(files: dict[str, str]) -> str:
+    """Digest of a backbone: sha256 (hex) over the sorted lines "name sha256" of its files."""
+    lines = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()

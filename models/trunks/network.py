@@ -242,7 +242,9 @@ def _means(network: Network) -> "Callable[..., list[torch.Tensor]]":
 
     states = states_of(network.inputs.cases[0])
     if not states or len(states) != len(network.blocks):
-        raise SourceRefused(f"There is no tap {BLOCKS!r}: {network.architecture} has no blocks that it runs once each.")
+        raise SourceRefused(
+            f"There is no tap {BLOCKS!r}: {network.architecture} has no blocks that it runs once each. Take {POOLED!r}."
+        )
     masked = len(network.inputs.names) > 1 and states[0].shape[1:2] == network.inputs.cases[0][1].shape[1:]
 
     def mean(states: torch.Tensor, *mask: torch.Tensor) -> torch.Tensor:

@@ -90,6 +90,7 @@ class HostedTuning:
     _modules: "dict[int | None, torch.nn.Module]" = field(default_factory=dict)
     _brought: dict[int | None, Activations] = field(default_factory=dict)
     _trunks: dict[int, Tap] = field(default_factory=dict)
+    _ragged: dict[int, bool] = field(default_factory=dict)
     _sizes: I64 | None = None
 
     @property
@@ -146,11 +147,15 @@ class HostedTuning:
             brought = keep(self.backbone, self.items, self.scratch, on_progress=on_progress, check=check)
         else:
             brought = stream(self._trunk(k), self.items, self.scratch, on_progress=on_progress, check=check)
+            del self._trunks[k]  # it holds the backbone once more, and its first blocks
         self._check_lengths(brought)
         self._brought[k] = brought
 
     def sizes(self) -> I64:
-        """(n,) tokens of texts, patches of images (16 x 16 pixels), samples of sounds."""
+        """(n,) tokens of texts, patches of images (16 x 16 pixels), samples of sounds, with padding to a fixed length.
+
+        Cost: that of preparing all items, for those of any length.
+        """
         if self._sizes is None:
             self._sizes = self._measured()
         return self._sizes
@@ -172,6 +177,11 @@ class HostedTuning:
             return path.read_bytes()
 
     def _after(self, k: int) -> int:
+        if self.depth < 2:
+            raise SourceRefused(
+                f"{self.network.architecture} repeats nothing, so it has no last blocks to be trained. Train the whole "
+                "network, or a head alone."
+            )
         if not 1 <= k < self.depth:
             raise SourceRefused(
                 f"{self.card.id!r} has {self.depth} blocks, so the last 1 to {self.depth - 1} can be trained, not {k}. "
@@ -226,6 +236,7 @@ class HostedTuning:
     def _trunk(self, k: int) -> Tap:
         if k not in self._trunks:
             self._trunks[k] = open_tap(self.folder, self.backbone.card.digest, self.tap(k), threads=self.threads)
+            self._ragged[k] = AS_LONG in self._trunks[k].shape
         return self._trunks[k]
 
     def _states(self, k: int, own: Sequence[npt.NDArray[Any]]) -> Feed:
@@ -234,7 +245,7 @@ class HostedTuning:
         padded = np.zeros((len(own), int(sizes.max()), *own[0].shape[1:]), dtype=np.float32)
         for row, states in zip(padded, own, strict=True):
             row[: len(states)] = states
-        masked = self.backbone.card.modality == "text" and AS_LONG in self._trunk(k).shape
+        masked = self.backbone.card.modality == "text" and self._ragged[k]
         return {OUTPUT: padded} | ({MASK: mask_of(sizes)} if masked else {})
 
     def _inputs(self, k: int | None) -> Inputs:
@@ -250,13 +261,15 @@ class HostedTuning:
     def _axes(self, k: int | None) -> tuple[str, ...]:
         if k is None:
             return self.network.inputs.axes
-        return ("batch", "tokens") if AS_LONG in self._trunk(k).shape else ("batch",)
+        return ("batch", "tokens") if self._ragged[k] else ("batch",)
 
     def _measured(self) -> I64:
         card = self.backbone.card
         if card.modality == "image":
             height, width = card.recipe["pixels"]["size"]
             return np.full(len(self), -(-height // _PATCH) * -(-width // _PATCH), dtype=np.int64)
+        if fixed := card.recipe.get("fixed_samples"):
+            return np.full(len(self), fixed, dtype=np.int64)
         at_once = PREPARED_AT_ONCE[card.modality]
         starts = range(0, len(self), at_once)
         sizes = [item.size for start in starts for item in self.backbone.prepare(self.items[start : start + at_once])]

@@ -583,7 +583,7 @@ READS_ITS_IDS = {"clip, text"}
 """Pools at the token that ends the text, which it finds among the ids: what lies behind a block is not enough."""
 
 
-def test_the_tail_behind_any_block_computes_the_rest(it, tmp_path):
+def test_the_tail_behind_a_block_computes_the_rest(it, tmp_path):
     """In torch alone, on the inputs that the graphs are tried on."""
     import torch
 
@@ -595,7 +595,8 @@ def test_the_tail_behind_any_block_computes_the_rest(it, tmp_path):
         with pytest.raises(SourceRefused, match=r"cannot be cut there: .* Train the whole network"):
             tail_behind(network, 1)
         return
-    for after in range(1, len(network.blocks)):
+    last = len(network.blocks) - 1
+    for after in sorted({1, last // 2 + 1, last} if last > 0 else ()):
         tail = tail_behind(network, after)
         for case in network.inputs.cases[1:4]:
             inputs = tensors(case)
@@ -605,11 +606,15 @@ def test_the_tail_behind_any_block_computes_the_rest(it, tmp_path):
             assert close(seen.numpy(), expected.numpy())
 
 
-def test_a_tail_is_trained_on_what_it_will_see(it, tmp_path):
+OF_EACH_KIND = ("bert", "siglip, text", "vit", "resnet", "wav2vec2", "whisper")
+"""States as long as the text and of one length, of tokens, channels and frames; each has a graph to be exported."""
+
+
+@pytest.mark.parametrize("name", [*OF_EACH_KIND, "gpt2 (last)", "mobilenetv3 (timm)"])
+def test_a_tail_is_trained_on_what_it_will_see(hosting, name, tmp_path):
+    it = hosting(name)
     items = tuned_items(it.card.modality)
     tuning = tuning_of(it, items, tmp_path)
-    if tuning.depth < 2 or it.entry.about in READS_ITS_IDS:
-        pytest.skip("there is nowhere to cut")
     tuning.bring(1, on_progress=lambda _share: None, check=lambda: None)
     at = list(range(len(items)))[::-1]
     assert close(run(tuning.module(1), tuning.batch(1, at)), embed(it.backbone, items)[::-1])
@@ -617,13 +622,16 @@ def test_a_tail_is_trained_on_what_it_will_see(it, tmp_path):
     assert {name.split(".")[1] for name in names if name.startswith("blocks.")} == {str(tuning.depth - 1)}
 
 
-@pytest.mark.parametrize("k", [1, None])
-@pytest.mark.parametrize("name", ["gpt2 (last)", "clip, text", "siglip, text", "vit", "resnet", "wav2vec2", "whisper"])
+@pytest.mark.parametrize(
+    ("name", "k"),
+    [
+        *(("gpt2 (last)", 1), ("siglip, text", 1), ("resnet", 1), ("whisper", 1)),
+        *(("clip, text", None), ("wav2vec2", None)),
+    ],
+)
 def test_what_was_trained_is_exported(hosting, name, k, tmp_path):
     import onnxruntime as ort
 
-    if k and name in READS_ITS_IDS:
-        pytest.skip("there is nowhere to cut")
     it = hosting(name)
     tuning = tuning_of(it, tuned_items(it.card.modality), tmp_path)
     tuning.bring(k, on_progress=lambda _share: None, check=lambda: None)
@@ -648,9 +656,11 @@ def test_a_module_moves_to_another_device_as_a_whole(hosting, name, tmp_path):
         assert (z.shape[0], z.device.type) == (2, "meta")
 
 
-def test_the_blocks_are_one_embedding(it):
+@pytest.mark.parametrize("name", [*OF_EACH_KIND, "gpt2 (mean)"])
+def test_the_blocks_are_one_embedding(hosting, name):
     from models.hosted import add_tap
 
+    it = hosting(name)
     card = add_tap(it.entry, it.home, it.card.digest, "blocks", lambda _stage, _share: None)
     backbone = open_backbone(it.home, card.digest, threads=1, tap="blocks")
     items = items_of(card.modality)
@@ -660,13 +670,23 @@ def test_the_blocks_are_one_embedding(it):
     assert close(z[:, -pooled.shape[1] :], pooled)
     alone = np.concatenate([embed(backbone, [item]) for item in items])
     assert (np.abs(z - alone) / np.linalg.norm(alone, axis=1, keepdims=True)).max() <= 1e-6
-    if it.entry.about in ("bert", "vit", "resnet", "wav2vec2", "gpt2 (mean)"):
+    if name in ("bert", "vit", "resnet", "wav2vec2", "gpt2 (mean)"):
         means = [
             np.asarray(state[0].flatten(1).mean(1) if state.ndim > 3 else state[0].mean(0))
             for state in hidden_states(it, items[1])[1:]
         ]
         width = sum(len(mean) for mean in means[:-1])  # behind the last one some have a norm
         assert close(z[1, :width], np.concatenate(means[:-1]))
+
+
+def test_a_network_that_repeats_nothing_has_no_taps_and_says_so(hosting, tmp_path):
+    from models.hosted import add_tap
+
+    it = hosting("inceptionv3 (timm)")
+    with pytest.raises(SourceRefused, match="There is no tap 'blocks': inception_v3 has no blocks"):
+        add_tap(it.entry, it.home, it.card.digest, "blocks", lambda _stage, _share: None)
+    with pytest.raises(SourceRefused, match=r"inception_v3 repeats nothing.* Train the whole network"):
+        tuning_of(it, tuned_items("image"), tmp_path).tap(1)
 
 
 def test_blocks_that_hand_each_other_more_than_their_states_cannot_be_cut(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import models.build
 from models.built_in.fake import export_fake
 from models.catalog import entry
-from models.durable import locked
+from models.durable import locked_folder
 from models.errors import BackboneUnknown, ExportFailed, ExportMismatch, SourceRefused, WeightsCorrupt
 from models.hosted import check_files, digest_of, host, hosted, named, open_backbone, read_card
 from models.sources import BuiltIn, Folder
@@ -177,9 +177,15 @@ def test_what_killed_processes_left_is_removed_and_what_living_ones_hold_is_not(
         staging.mkdir()
     for staging in (old, held):
         os.utime(staging, (1, 1))
-    with locked(held):
+    with locked_folder(held):
         host(MINE, tmp_path, no_progress, pointer=False)
     assert {path.name for path in tmp_path.glob(".added-*")} == {".added-held", ".added-new"}
+
+
+def test_the_lock_of_a_folder_that_is_not_there_makes_none(tmp_path):
+    with pytest.raises(FileNotFoundError), locked_folder(tmp_path / "gone"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stages_are_told_in_order(tmp_path):
@@ -286,7 +292,7 @@ def test_one_graph_prepared_in_two_ways_is_two_backbones(tmp_path, monkeypatch):
             exported = export_fake(e, staging, on_progress)
             return replace(exported, recipe=exported.recipe | ({"prefix": prefix} if prefix else {}))
 
-        monkeypatch.setattr("models.hosted.build", built)
+        monkeypatch.setattr("models.convert.build", built)
         return host(FAKE, tmp_path, lambda _stage, _share: None, pointer=False)
 
     cards = {prefix: with_prefix(prefix) for prefix in ("query: ", "passage: ", "")}

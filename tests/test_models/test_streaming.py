@@ -4,8 +4,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -14,9 +16,9 @@ from onnx import numpy_helper, parser
 
 from models.base import AS_LONG, BatchLimits, Encoded
 from models.batching import PREPARED_AT_ONCE
-from models.errors import BackboneUnknown, WeightsCorrupt
+from models.errors import BackboneUnknown, InputError, WeightsCorrupt
 from models.hosted import digest_of
-from models.streaming import Tap, open_tap, stream
+from models.streaming import RESERVE_BYTES, Tap, keep, open_tap, stream
 from models.weights import sha256_file
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +103,14 @@ def test_activations_are_those_of_the_item_alone(tap, tmp_path):
     assert activations.rows.dtype == np.float32
 
 
+def test_of_a_padded_batch_each_item_has_its_own_states(tap):
+    prepared = tap.backbone.prepare(["a", "a longer text"])
+    states = tap.run(prepared)
+    assert [len(own) for own in states] == [item.size for item in prepared]
+    for own, item in zip(states, prepared, strict=True):
+        np.testing.assert_allclose(own, tap.run([item])[0], atol=1e-6)
+
+
 def test_they_lie_on_disk_in_a_file_without_a_name(tap, tmp_path):
     activations = stream(tap, TEXTS, tmp_path)
     assert isinstance(activations.rows, np.memmap)
@@ -153,6 +163,35 @@ def test_what_check_raises_ends_it_and_leaves_nothing(tap, tmp_path, monkeypatch
     with pytest.raises(TimeoutError):
         stream(tap, TEXTS, tmp_path, check=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def bring(kind, tap, texts, folder):
+    return stream(tap, texts, folder) if kind == "stream" else keep(tap.backbone, texts, folder)
+
+
+@pytest.mark.parametrize(("kind", "bytes_a_text"), [("stream", 5 * 4 * 4), ("keep", 5 * 8)])
+def test_what_will_not_fit_on_the_disk_is_refused_after_the_first_part(tap, tmp_path, monkeypatch, kind, bytes_a_text):
+    monkeypatch.setitem(PREPARED_AT_ONCE, "text", 2)
+    texts = ["ab"] * 10
+    assert tap.backbone.prepare(texts)[0].size == 5
+
+    def with_free(size_bytes):
+        free = SimpleNamespace(f_bavail=size_bytes, f_frsize=1)
+        monkeypatch.setattr("models.streaming.os.fstatvfs", lambda _descriptor: free)
+        return bring(kind, tap, texts, tmp_path)
+
+    needed = RESERVE_BYTES + 8 * bytes_a_text
+    assert len(with_free(needed)) == 10
+    with pytest.raises(InputError, match=r"The activations of 10 items take .* Free some, .* or fit a head alone"):
+        with_free(needed - 1)
+
+
+@pytest.mark.parametrize("kind", ["stream", "keep"])
+def test_a_full_disk_is_told_in_a_sentence(tap, tmp_path, monkeypatch, kind):
+    with Path("/dev/full").open("r+b") as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_folder: full)
+        with pytest.raises(InputError, match="The disk has no room for the activations"):
+            bring(kind, tap, TEXTS, tmp_path)
 
 
 KILLED = """

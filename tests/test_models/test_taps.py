@@ -1,17 +1,21 @@
 """Taps that are added to what is hosted. The network is `test_trunks`' tiny one."""
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from models import hosted
 from models.base import AS_LONG
 from models.catalog import Entry, Options, entry
+from models.durable import write_synced
 from models.errors import BackboneUnknown, SourceRefused, WeightsCorrupt
 from models.hosted import add_tap, check_files, host, open_backbone, read_card
 from models.sources import Folder, OnnxFile, Trunk, Words
@@ -110,6 +114,70 @@ def test_a_card_without_parts_is_read(deep, tmp_path):
     assert read_card(path.parent).parts == {}
 
 
+def test_parts_stand_in_the_order_of_the_network(deep, tmp_path):
+    """The names of a card's file are sorted, where block10 comes before block2."""
+    shutil.copytree(deep.folder, tmp_path / "many")
+    home = tmp_path / "many" / deep.card.digest
+    parts = {**{f"block{index}": index for index in range(1, 13)}, "pooled": 16}
+    write_synced(home / "card.json", asdict(replace(deep.card, parts=parts)))
+    assert list(read_card(home).parts.items()) == list(parts.items())
+
+
+def instead_of_an_export(monkeypatch, meanwhile):
+    def more_taps(_entry, _folder, card, tap, staging, _on_progress):
+        meanwhile()
+        (staging / f"{tap}.onnx").write_bytes(b"graph")
+        shape = {tap: (AS_LONG, 16)}
+        sha256 = hashlib.sha256(b"graph").hexdigest()
+        return replace(card, taps={**card.taps, **shape}, extras={**card.extras, f"{tap}.onnx": sha256})
+
+    monkeypatch.setattr("models.hosted.more_taps", more_taps)
+
+
+def test_a_backbone_that_is_removed_meanwhile_is_unknown_and_leaves_nothing(hosted_copy, monkeypatch):
+    home = hosted_copy.folder / hosted_copy.card.digest
+    instead_of_an_export(monkeypatch, lambda: shutil.rmtree(home))
+    with pytest.raises(BackboneUnknown, match="is hosted here"):
+        add_tap(hosted_copy.entry, hosted_copy.folder, home.name, "block1", no_progress)
+    assert {path.name for path in hosted_copy.folder.iterdir()} == {"deep.json", ".deep.lock"}
+
+
+def test_a_backbone_that_is_removed_before_it_is_locked_is_unknown_and_leaves_nothing(hosted_copy, monkeypatch):
+    """A file in the place of its folder would be in the way of who hosts it again."""
+    home, lock = hosted_copy.folder / hosted_copy.card.digest, hosted.locked_folder
+
+    def late(path):
+        if path == home:
+            shutil.rmtree(home)
+        return lock(path)
+
+    monkeypatch.setattr(hosted, "locked_folder", late)
+    with pytest.raises(BackboneUnknown, match="is hosted here"):
+        add_tap(hosted_copy.entry, hosted_copy.folder, home.name, "block1", no_progress)
+    assert not home.exists()
+
+
+def test_who_reads_meanwhile_finds_the_card_as_it_was(hosted_copy, monkeypatch):
+    home, seen = hosted_copy.folder / hosted_copy.card.digest, []
+    instead_of_an_export(monkeypatch, lambda: seen.append(read_card(home)))
+    card = add_tap(hosted_copy.entry, hosted_copy.folder, home.name, "block1", no_progress)
+    assert seen == [hosted_copy.card]
+    check_files(card, home)
+
+
+def test_what_dies_before_the_card_is_written_has_added_nothing_and_can_be_done_again(hosted_copy, monkeypatch):
+    folder, digest = hosted_copy.folder, hosted_copy.card.digest
+    instead_of_an_export(monkeypatch, lambda: None)
+    with monkeypatch.context() as dying:
+        dying.setattr(hosted, "replace_file", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            add_tap(hosted_copy.entry, folder, digest, "block1", no_progress)
+    assert (folder / digest / "block1.onnx").exists()
+    assert read_card(folder / digest) == hosted_copy.card
+    open_backbone(folder, digest, threads=1)
+    assert "block1" in add_tap(hosted_copy.entry, folder, digest, "block1", no_progress).taps
+
+
 @pytest.mark.parametrize("tap", ["block4", "block0", "../pooled", "logits"])
 def test_a_tap_that_the_network_lacks_is_refused(hosted_copy, tap):
     with pytest.raises(SourceRefused, match="no tap"):
@@ -164,6 +232,27 @@ def test_a_damaged_tap_is_not_opened_and_pooled_still_is(tapped, tmp_path):
     with pytest.raises(WeightsCorrupt):
         open_backbone(folder, digest, threads=1, tap="blocks")
     open_backbone(folder, digest, threads=1)
+
+
+SERVING = """
+import sys
+from pathlib import Path
+from models.hosted import open_backbone
+from models.streaming import keep, open_tap, stream
+from models.warm import warm
+
+folder, digest, scratch = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+backbone = open_backbone(folder, digest, threads=1, tap="blocks")
+warm(backbone)
+stream(open_tap(folder, digest, "block1", threads=1), ["lost"], scratch)
+keep(backbone, ["lost"], scratch)
+print(sorted({"torch", "transformers", "onnx", "onnxscript", "timm"} & sys.modules.keys()))
+"""
+
+
+def test_who_opens_a_tap_loads_neither_torch_nor_onnx(tapped, tmp_path):
+    command = [sys.executable, "-c", SERVING, str(tapped.folder), tapped.card.digest, str(tmp_path)]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 ADDING = """

@@ -1,8 +1,12 @@
 """A way into a hosted network. What holds for every architecture is in ``tests/contract/test_architectures.py``."""
 
 import copy
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -158,6 +162,7 @@ def test_bringing_is_watched_and_can_be_stopped(tuning, deep, tmp_path):
         bring(other, k, on_progress=shares.append)
         assert shares[-1] == 1
         bring(other, k, check=stop)
+    assert other._trunks == {}  # each would be the backbone once more in memory
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,6 +197,48 @@ def test_sounds_of_unlike_length_are_refused(tuning):
     with pytest.raises(SourceRefused, match="sounds of unlike length cannot be trained on together"):
         listening._check_lengths(brought)
     listening._check_lengths(replace(brought, ragged=False))
+
+
+def test_sounds_of_one_length_cost_that_length_and_are_not_decoded_for_it(tuning):
+    card = replace(tuning.backbone.card, modality="audio", recipe={"fixed_samples": 480_000})
+    listening = replace(tuning, backbone=type("Listening", (), {"card": card})(), _sizes=None)
+    assert listening.sizes().tolist() == [480_000] * 5
+
+
+EXPORTING = """
+import hashlib, sys
+from pathlib import Path
+from models.catalog import Entry
+from models.sources import Folder
+from models.trunks.tuning import open_tuning
+
+nothing = lambda *_args: None
+folder, scratch = Path(sys.argv[2]), Path(sys.argv[4])
+entry = Entry("deep", "text", "", "", Folder(sys.argv[1]))
+tuning = open_tuning(entry, folder, sys.argv[3], ["my card", "lost"], scratch=scratch, threads=1)
+tuning.bring(1, on_progress=nothing, check=nothing)
+print(hashlib.sha256(tuning.export(tuning.module(1), 1)).hexdigest(), tuning.card.extras["block2.onnx"])
+"""
+
+
+@pytest.mark.slow
+def test_every_process_exports_the_same_bytes(deep, tmp_path):
+    seen = set()
+    for seed in ("1", "2"):
+        folder = shutil.copytree(deep.folder, tmp_path / seed)
+        arguments = [deep.entry.source.path, str(folder), deep.card.digest, str(tmp_path)]
+        seen.add(
+            subprocess.run(
+                [sys.executable, "-c", EXPORTING, *arguments],
+                cwd=Path(__file__).parents[3],
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+    [digests] = seen
+    assert len(digests.split()) == 2
 
 
 def test_prepared_items_are_kept_as_they_are(tuning):
