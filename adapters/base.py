@@ -29,6 +29,8 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+_UNEVEN = 2.0
+
 _LARGEST_TARGET = 1e30
 """Heads are float32, which ends at 3e38; what a head says outside the range of its targets must fit too."""
 
@@ -57,7 +59,7 @@ _TARGETS = {
 }
 
 
-def _never_stops() -> None:
+def never_stops() -> None:
     """Nobody stops it."""
 
 
@@ -139,7 +141,7 @@ class Task:
     groups: I64
     names: F32 | None = None
     seed: int = 0
-    check: Callable[[], None] = field(default=_never_stops, compare=False)
+    check: Callable[[], None] = field(default=never_stops, compare=False)
     schema: Schema = ()
     table: Rows | None = None
     encoding: Encoding | None = None
@@ -215,6 +217,15 @@ class Task:
     def absent(self) -> Mask:
         """(k,) classes without a row: `parent` knows them, and these rows do not show them."""
         return np.equal(self.counts, 0)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the largest class has more than twice the rows of the smallest one that has more than one.
+
+        There balancing may cost more than it gives: rare classes are then held for likelier than they are.
+        """
+        counted = np.zeros(0, dtype=np.int64) if self.regression else self.counts[self.counts > 1]
+        return bool(counted.size and counted.max() > _UNEVEN * counted.min())
 
     @property
     def targets(self) -> F64:

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from adapters.base import F32, F64, I64, Mask, Method, Need
+from adapters.base import F32, F64, I64, Mask, Method, Need, never_stops
 from adapters.calibrate import fit_temperature, nll_by_row
 from adapters.folds import NEVER
 
@@ -30,10 +30,6 @@ _FEWEST_SHARED = 10
 _PERFECT_SHARE = 0.02
 
 Target = I64 | F64 | Mask
-
-
-def _never_stops() -> None:
-    """Nobody stops it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class Comparison:
     scored: tuple[int, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     early: bool = False
-    check: Callable[[], None] = field(default=_never_stops, compare=False)
+    check: Callable[[], None] = field(default=never_stops, compare=False)
 
     @property
     def held_out(self) -> Mask:
@@ -198,10 +194,9 @@ def pick(comparison: Comparison, y: Target, rows: Mask) -> Choice:
     loss = np.array([_mean(of, shares) for of in by_row])
     plain = comparison.plain()
     best = plain[int(np.argmin(loss[plain]))]
-    groups = _shared(comparison.groups)
-    stderr = np.array([_difference(of, by_row[best], shares, groups)[1] for of in by_row])
+    stderr = np.array([paired_difference(of, by_row[best], shares, comparison.groups)[1] for of in by_row])
     chosen = _simplest([comparison.methods[i] for i in plain], loss[plain], stderr[plain])
-    index = _challenged(plain[chosen], comparison.challengers(), by_row, shares, groups)
+    index = _challenged(plain[chosen], comparison.challengers(), by_row, shares, comparison.groups)
     return Choice(index, tuple(temperatures), loss, stderr)
 
 
@@ -247,16 +242,11 @@ def _challenged(holder: int, challengers: Sequence[int], by_row: F64, shares: F6
     """Who is clearly better than the holder on the rows that both have, and by most; or the holder."""
     best, lead = holder, 0.0
     for index in challengers:
-        mean, stderr = _difference(by_row[index], by_row[holder], shares, groups)
+        mean, stderr = paired_difference(by_row[index], by_row[holder], shares, groups)
         shared = np.count_nonzero(~np.isnan(by_row[index] + by_row[holder]))
         if shared >= _FEWEST_SHARED and mean < min(lead, -_CLEARLY * stderr):
             best, lead = index, mean
     return best
-
-
-def _shared(groups: I64 | None) -> I64 | None:
-    """The groups, where any has several rows."""
-    return None if groups is None or len(np.unique(groups)) == len(groups) else groups
 
 
 def _mean(by_row: F64, shares: F64) -> float:
@@ -265,13 +255,23 @@ def _mean(by_row: F64, shares: F64) -> float:
     return float(shares[there] @ by_row[there]) / total if total > 0 else np.inf
 
 
-def _difference(one: F64, other: F64, shares: F64, groups: I64 | None) -> tuple[float, float]:
-    """Mean of the paired difference over rows that both have, and its standard error over groups."""
+def paired_difference(one: F64, other: F64, shares: F64, groups: I64 | None) -> tuple[float, float]:
+    """How much one loss is above another on the same rows.
+
+    Args:
+        one: (n,) of each row, NaN where there is none.
+        other: (n,) as `one`.
+        shares: (n,) how much each row counts.
+        groups: (n,) rows of one group say the same; None = each row its own.
+
+    Returns:
+        The mean over rows that both have, and its standard error over groups.
+    """
     both = ~np.isnan(one + other)
     share = shares[both] / max(float(shares[both].sum()), np.finfo(np.float64).tiny)
     difference = one[both] - other[both]
     mean = float(share @ difference)
-    if groups is not None:
+    if groups is not None and len(np.unique(groups)) < len(groups):
         share, difference = _by_group(share, difference, groups[both])
     even = 1 / max(float(share @ share), np.finfo(np.float64).tiny)
     return mean, float(np.sqrt(share @ (difference - mean) ** 2 / max(1.0, even - 1)))

@@ -17,6 +17,7 @@ import numpy as np
 
 from adapters.base import F32, F64, I64, Head, Mask, Part, Task
 from adapters.calibrate import fit_temperature, nll_by_row
+from adapters.comparison import paired_difference
 from adapters.folds import NEVER, deal_folds
 from adapters.heads import AffineHead, MappedHead, NetworkHead
 from adapters.linalg import mean_squared_norm, one_hot, row_weights, standardise, unit_weights
@@ -102,7 +103,7 @@ def choose_features(task: Task, on_progress: Callable[[float], None] = _silent) 
     if judge is None:
         return _chosen(task, (reference,), [])
     judged = dict(_judged(task, judge, reference, on_progress))
-    return _by_one_standard_error(task, judged, reference)
+    return _by_one_standard_error(task, judged, judge.groups, reference)
 
 
 def _judged(
@@ -133,10 +134,10 @@ def _judged(
             return
 
 
-def _by_one_standard_error(task: Task, judged: dict[tuple[int, ...], F64], reference: int) -> Chosen:
+def _by_one_standard_error(task: Task, judged: dict[tuple[int, ...], F64], groups: I64, reference: int) -> Chosen:
     """The reference if it is as good as any; else the fewest parts that are."""
     best = min(judged.values(), key=lambda loss: float(loss.mean()))
-    stderr = {c: float((loss - best).std() / np.sqrt(max(1, len(loss) - 1))) for c, loss in judged.items()}
+    stderr = {c: paired_difference(loss, best, np.ones(len(best)), groups)[1] for c, loss in judged.items()}
     good = [c for c, loss in judged.items() if loss.mean() <= best.mean() + stderr[c]]
     chosen = min(good, key=lambda c: (c != (reference,), len(c), float(judged[c].mean())))
     table = [
@@ -210,6 +211,12 @@ class _Judge:
             x = _scale(task, part) * some.z[:, part.first : part.behind].astype(np.float64)
             kernels.append(x @ x.T)
         return cls(some, folds[rows], tuple(kernels), *_targets(some))
+
+    @property
+    def groups(self) -> I64:
+        """(m,) of the rows that are held out."""
+        held_out: I64 = self.task.groups[self.folds != NEVER]
+        return held_out
 
     def loss(self, candidate: Sequence[int]) -> F64:
         """Held-out loss of each row that is held out, weighted to mean what the rows mean; at the best penalty."""

@@ -11,15 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import RequirementMissing
+from models.trunks.network import ATTENTION
 
 if TYPE_CHECKING:
     import torch
 
 Targets = Literal["qv", "all"]
-_QV = frozenset(
-    ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "qkv", "query_key_value", "c_attn", "in_proj")
-)
-"""What makes queries and values of attention is called, in networks that keep them apart and in those that do not."""
 _TRANSPOSED = "Conv1D"
 """transformers' linear layer with weights (in, out)."""
 
@@ -72,7 +69,7 @@ def chosen(layers: "Mapping[str, torch.nn.Module]", targets: Targets, backbone: 
     Raises:
         RequirementMissing: There are none.
     """
-    paths = tuple(path for path in layers if targets == "all" or path.rpartition(".")[2] in _QV)
+    paths = tuple(path for path in layers if targets == "all" or path.rpartition(".")[2] in ATTENTION)
     if not paths:
         what = "linear layers" if targets == "all" else "queries and values of attention"
         other = '"targets": "all" or \'last_k\'' if targets == "qv" and layers else "'last_k'"

@@ -186,6 +186,7 @@ def at_temperature(scores: F32, task: Task, comparison: Comparison) -> F32:
     """(n, k) scores, those of each fold divided by the temperature that the other folds' rows call for."""
     result = scores.copy()
     for fold in range(int(comparison.folds.max()) + 1):
+        task.check()
         inside, others = comparison.folds == fold, comparison.held_out & (comparison.folds != fold)
         weights = None if comparison.weights is None else comparison.weights[others]
         y = task.marks if task.multilabel else task.labels

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from adapters.base import Head, Method, Need, Task, TaskKind
+from adapters.comparison import tunes
 from adapters.errors import ParameterInvalid
 from adapters.select import proposals, settle
 from models.errors import InputError
@@ -104,7 +105,7 @@ class Auto(Method):
         known = {Need.NAMES, Need.PARENT}
         if task.left_s() <= 0 and len(task.y) > _QUICK_ROWS:
             return able[0].fallback(task)
-        informed = [method for method in able if known & method.requirements() and not _tunes(method)]
+        informed = [method for method in able if known & method.requirements() and not tunes(method)]
         planes = [method for method in able if method.complexity < _BENDING]
         return (informed or planes or able)[-1].fallback(task)
 
@@ -149,7 +150,3 @@ def _method_of(given: dict[str, Any]) -> Method:
     from adapters.methods import parse_method
 
     return parse_method(given)
-
-
-def _tunes(method: Method) -> bool:
-    return Need.TUNING in method.requirements()

@@ -31,7 +31,6 @@ _CAPACITY = 2
 and Statistical Properties of Systems of Linear Inequalities, 1965): there a bent one has nothing to add."""
 _MOST_VALUES = 60_000_000
 """Rows times features that `auto` takes: 240 MB."""
-_IMBALANCE = 2.0
 
 
 class Kernel(Method):
@@ -102,7 +101,7 @@ class Kernel(Method):
         counts = task.counts[task.counts > 1] if task.classes else np.array([len(task.y)])
         if not counts.size or not cls._worthwhile(task, int(counts.min())):
             return ()
-        one = cls(balanced=bool(counts.max() <= _IMBALANCE * counts.min()))
+        one = cls(balanced=not task.uneven)
         if task.table is not None:
             return (one,)
         typical = _typical(task)

@@ -26,8 +26,6 @@ _FINAL_TOLERANCE = 1e-7
 """In float64: at c = 30 the scores are then within 6e-6 of the minimum's; 3e-5 would leave 2e-3, for half the time."""
 _SINGLE_TOLERANCE = 3e-5
 _DEVICE_TOLERANCE = 1e-5
-_IMBALANCE = 2.0
-"""Rows of the largest class for one of the smallest, above which balancing may cost more than it gives."""
 _MOST_IN_DOUBLE = 2**27
 """Products n·d·k up to which the last digits are worth float64: it takes twice the memory and the time."""
 
@@ -110,8 +108,7 @@ class Logistic(Method):
 
     @classmethod
     def _unbalanced(cls, task: Task, proposed: "tuple[Logistic, ...]") -> "tuple[Logistic, ...]":
-        counted = task.counts[task.counts > 1]
-        if task.multilabel or counted.size == 0 or counted.max() <= _IMBALANCE * counted.min():
+        if task.multilabel or not task.uneven:
             return ()
         return tuple(
             method.model_copy(update={"c": c, "balanced": False}) for method in proposed[:1] for c in _COARSE_GRID

@@ -70,6 +70,8 @@ class Lora(Method):
         rows = _FEWEST_ROWS_PER_CLASS
         if task.tuning is None or not (affordable(task, 1, 1, rows) and affordable(task, 1, None, rows)):
             return ()
+        if task.tuning.card.recipe.get("attention") is False:
+            return ()
         from adapters.errors import RequirementMissing
 
         try:

@@ -19,7 +19,6 @@ _FEWEST_EMBEDDINGS, _FEWEST_OF_CLASS = 1000, 50
 """Rows, all and of the smallest class, from which `auto` tries it on embeddings, which are nearly linear."""
 _DEAREST = 100_000_000
 """Rows times width of a row times hidden units that `auto` takes."""
-_IMBALANCE = 2.0
 
 
 class Mlp(Method):
@@ -83,8 +82,7 @@ class Mlp(Method):
         counts = task.counts[task.counts > 1] if task.classes else np.array([len(task.y)])
         if not counts.size or not _enough(task, int(counts.min())):
             return ()
-        balanced = bool(counts.max() <= _IMBALANCE * counts.min())
-        return tuple(one.model_copy(update={"l2": l2, "balanced": balanced}) for l2 in _GRID)
+        return tuple(one.model_copy(update={"l2": l2, "balanced": not task.uneven}) for l2 in _GRID)
 
     def fit(self, task: Task) -> Head:
         """See `Method.fit`."""

@@ -24,6 +24,11 @@ BLOCK_OUTPUT = "hidden_states"
 _BLOCK = re.compile(r"block([1-9][0-9]*)")
 _NAMED_KEYS = 4
 
+ATTENTION = frozenset(
+    ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "qkv", "query_key_value", "c_attn", "in_proj")
+)
+"""What makes queries and values of attention is called, in networks that keep them apart and in those that do not."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -152,6 +157,11 @@ def with_projection(tower: "torch.nn.Module", model: "torch.nn.Module", name: st
 
     projection = getattr(model, name, None)
     return tower if projection is None else torch.nn.ModuleList([tower, projection])
+
+
+def attends(module: "torch.nn.Module") -> bool:
+    """Whether a network has attention, by the names of its parts."""
+    return any(name.rpartition(".")[2] in ATTENTION for name, _ in module.named_modules())
 
 
 def weight_count(module: "torch.nn.Module", missing: "Iterable[torch.Tensor]" = ()) -> int:

@@ -65,7 +65,9 @@ def test_rows_held_out_of_a_table_leave_nothing_in_the_encoding(make_table_task)
 
 
 def test_a_method_that_does_no_regression_names_those_that_do(make_regression):
-    with pytest.raises(TaskUnsupported, match="'logistic' does no regression; methods that do: auto, ridge"):
+    with pytest.raises(
+        TaskUnsupported, match=r"'logistic' does no regression; methods that do: auto, kernel, .*, ridge"
+    ):
         Logistic().fit(make_regression())
 
 
@@ -89,3 +91,14 @@ def test_one_row_is_too_few(make_regression):
 def test_names_are_missed_where_there_are_none(make_table_task):
     with pytest.raises(RequirementMissing, match="names"):
         Logistic(prior="names").fit(make_table_task())
+
+
+@pytest.mark.parametrize(
+    ("counts", "uneven"), [((8, 8), False), ((8, 4), False), ((9, 4), True), ((9, 5, 1), False), ((1, 1), False)]
+)
+def test_classes_are_uneven_where_one_has_more_than_twice_the_rows_of_another(make_task, counts, uneven):
+    assert make_task(counts).uneven == uneven
+
+
+def test_numbers_are_never_uneven(make_regression):
+    assert not make_regression().uneven

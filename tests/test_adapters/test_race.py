@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pytest
 
+from adapters import race
 from adapters.base import Need, Task
 from adapters.budget import OVERHEAD_S
 from adapters.comparison import pick
@@ -213,3 +214,20 @@ def test_what_cannot_learn_outside_a_fold_is_left_out_unless_it_is_alone(make_ta
     assert len(comparison.methods) == 1
     with pytest.raises(DatasetTooSmall):
         compare((Picky(),), task)
+
+
+def test_time_to_choose_and_to_judge_is_kept(make_task, monkeypatch):
+    """What the losses of the first fold take tells what those of all rows will."""
+    task, clock = make_task((100, 100), spread=1.0), Clock(100.0)
+    losses = race.losses
+
+    def slow(*given):
+        clock.left_s -= 2.0
+        return losses(*given)
+
+    monkeypatch.setattr(race, "losses", slow)
+    comparison = compare(CANDIDATES, clock.of(task))
+    assert comparison.early
+    assert comparison.methods == CANDIDATES[:3]
+    # Three candidates on five folds, and as often again for the four other folds that judge each.
+    assert clock.left_s > 2 * 3 * 5 * 2
