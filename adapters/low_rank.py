@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import RequirementMissing
-from models.trunks.network import ATTENTION
+from models.tuning import ATTENTION
 
 if TYPE_CHECKING:
     import torch

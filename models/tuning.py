@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 INPUT_TAP = "input"
 """Tap of an adapter that takes the backbone's own inputs."""
 
+ATTENTION = frozenset(
+    ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "qkv", "query_key_value", "c_attn", "in_proj")
+)
+"""What makes queries and values of attention is called, in networks that keep them apart and in those that do not."""
+
 
 class Tuning(Protocol):
     """A hosted backbone whose weights are at hand, and the items of one fit."""

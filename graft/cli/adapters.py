@@ -166,7 +166,10 @@ def _parts(version: Version) -> list[Table | str]:
     parts: list[Table | str] = []
     if version.columns:
         parts += ["", column_table(version.columns)]
-    if version.classes:
+    if version.thresholds:
+        pairs = zip(version.classes, version.thresholds, strict=True)
+        parts += ["", table(("class", "from probability"), ((name, f"{least:.3f}") for name, least in pairs))]
+    elif version.classes:
         parts += ["", table(("class",), ((name,) for name in version.classes))]
     return parts
 

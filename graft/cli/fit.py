@@ -78,11 +78,9 @@ def fit(
             "--peft", help="Folder on the service's machine of a LoRA adapter that --method lora starts from."
         ),
     ] = None,
-    parents: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parent", help="The version to grow from, name:3, with more rows or new classes; may be repeated."
-        ),
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", help="The version to grow from, name:3, with more rows or new classes."),
     ] = None,
     long: Long = None,
     modality: Modality = None,
@@ -121,7 +119,7 @@ def fit(
                 backbone=backbone,
                 tap=tap,
                 peft=peft,
-                parents=parents,
+                parents=None if parent is None else [parent],
                 long=long,
                 modality=modality,
                 text=text,

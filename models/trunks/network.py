@@ -14,6 +14,7 @@ import numpy as np
 
 from models.errors import SourceRefused
 from models.export import Case, Inputs
+from models.tuning import ATTENTION
 
 if TYPE_CHECKING:
     import torch
@@ -23,11 +24,6 @@ BLOCKS = "blocks"
 BLOCK_OUTPUT = "hidden_states"
 _BLOCK = re.compile(r"block([1-9][0-9]*)")
 _NAMED_KEYS = 4
-
-ATTENTION = frozenset(
-    ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "qkv", "query_key_value", "c_attn", "in_proj")
-)
-"""What makes queries and values of attention is called, in networks that keep them apart and in those that do not."""
 
 
 @dataclass(frozen=True)

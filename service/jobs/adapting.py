@@ -16,6 +16,7 @@ from service.jobs.order import Order
 from service.jobs.promotion import Promotion
 from service.registry import datasets, jobs, publishing
 from service.registry.adapters import get, get_version
+from service.serving.choose import AUTO
 
 FACTS = ("modality", "task", "schema", "width")
 """Of a dataset, what the child needs to know to read its items."""
@@ -47,8 +48,11 @@ class Adapting:
         """
         request = job.request
         dataset = datasets.get(self._engine, job.tenant, request["dataset"])
-        name, candidates = request["backbone"], request.get("candidates", ())
+        name, tenant = request["backbone"], job.tenant
+        candidates = self._hosts.candidates(tenant, request.get("candidates", ()))
         digest = request.get("backbone_digest", "")
+        if name not in ("", AUTO) and not digest:
+            digest = self._hosts.digest(tenant, name)
         order = Order(
             job=job.id,
             dataset=dataset.id,
@@ -56,23 +60,24 @@ class Adapting:
             blob=dataset.blob,
             facts=facts_of(dataset),
             backbone=name,
-            backbone_digest=digest or ("" if name in ("", "auto") else self._hosts.digest(job.tenant, name)),
-            tenant=job.tenant,
-            candidates=self._hosts.candidates(job.tenant, candidates),
+            backbone_digest=digest,
+            tenant=tenant,
+            candidates=candidates,
             long=request.get("long", "truncate"),
             method=request["method"],
             seed=request["seed"],
             max_seconds=request["max_seconds"],
             limit_s=max(self._limit_s, request["max_seconds"]),
             tap=request.get("tap", "pooled"),
-            entries=self._entries(job.tenant, candidates or ([name] if name else [])),
-            parents=[parent_of(self._engine, job.tenant, reference) for reference in request.get("parents", ())],
+            entries=self._entries(tenant, candidates or [[name, digest]]),
+            parents=[parent_of(self._engine, tenant, reference) for reference in request.get("parents", ())],
             peft=request.get("peft", {}),
         )
         return {"do": "fit", "order": asdict(order)}
 
-    def _entries(self, tenant: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        found = {name: self._hosts.entry(tenant, name) for name in names}
+    def _entries(self, tenant: str, named: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """What each backbone, given as name and digest, was made of; without those of which nobody knows."""
+        found = {name: self._hosts.entry(tenant, name, digest) for name, digest in named}
         return {name: entry.to_dict() for name, entry in found.items() if entry is not None}
 
     def keep(self, job: jobs.Job, outcome: dict[str, Any], now_s: float) -> bool:

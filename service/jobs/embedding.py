@@ -5,7 +5,7 @@ items -> keys -> cache -> only what is missing through the backbone, a part at a
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ class Embedder:
         """A way into a hosted backbone for methods that train it; None where it was made of no weights in torch."""
         if not isinstance(entry.source, Package | Hub | Folder):
             return None
-        card = read_card(self._folder / digest)
+        card = replace(read_card(self._folder / digest), id=entry.id)  # what its tenant calls it
         return LazyTuning(entry, card, self._folder, items, self._threads, self._limits)
 
     def digest(self, name: str) -> str:

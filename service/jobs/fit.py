@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.adapt import Adaptation, adapt
+from adapters.base import Need
 from adapters.errors import DeadlineExceeded
 from adapters.manifest import FileEntry
 from adapters.methods import parse_method
@@ -103,7 +104,7 @@ class Fitting:
             **tapped.facts,
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         }
-        body["notes"] = [*body["notes"], *dict.fromkeys(said)]
+        body["notes"] = list(dict.fromkeys([*body["notes"], *said, *_unlike_parent(order, adaptation)]))
         return self._store(order, tapped, adaptation, body)
 
     def rank(self, order: RankOrder, on_stage: OnStage) -> dict[str, Any]:
@@ -182,6 +183,17 @@ def _request(order: Order, adaptation: Adaptation) -> dict[str, Any]:
         "max_seconds": order.max_seconds,
         "early": adaptation.early,
     }
+
+
+def _unlike_parent(order: Order, adaptation: Adaptation) -> list[str]:
+    """A note where what was fitted starts elsewhere than at the version that it was to grow from."""
+    if not order.parents or Need.PARENT in adaptation.method.requirements():
+        return []
+    return [
+        f"{adaptation.method.method!r} with these parameters does not start from {order.parents[0]['ref']}: it keeps "
+        "its classes in their order, and learns from these rows alone. Method 'logistic' with prior 'parent' stays "
+        "close to it."
+    ]
 
 
 HEADLINES = (

@@ -61,9 +61,16 @@ class Hosts:
             raise NotReady(f"Backbone {name!r} is not hosted yet; see GET /v1/backbones/{name}, then send it again.")
         return card.digest
 
-    def entry(self, tenant: str, name: str) -> Entry | None:
-        """What the backbone that a tenant calls by a name was made of; None where nobody knows."""
+    def entry(self, tenant: str, name: str, digest: str) -> Entry | None:
+        """What the backbone that a tenant calls by a name was made of.
+
+        Returns:
+            None where nobody knows: nothing is hosted under that name any more, or something else than the digest.
+        """
         own = backbones.find(self._engine, tenant, name)
+        card = hosted(self._folder).get(name) if own is None else own.card
+        if card is None or card.digest != digest:
+            return None
         return catalog().get(name) if own is None else own.entry
 
     def candidates(self, tenant: str, names: Sequence[str]) -> list[list[str]]:

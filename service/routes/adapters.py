@@ -10,28 +10,22 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from adapters.methods import parse_method
-from models.errors import InputError, Problem
-from service.errors import BodyInvalid, FormatUnsupported, NotFound
+from service.errors import FormatUnsupported, NotFound
 from service.ids import new_id
 from service.registry import adapters, datasets, jobs, requests
 from service.registry.refits import request_of
 from service.routes.body import check, json_body, media_of, parse_json, read_bytes, read_form
 from service.routes.datasets import hash_of, store_upload
+from service.routes.fit_options import options_for, options_of
 from service.routes.jobs import MAX_WAIT_S, wait
-from service.routes.lineage import parent_version, peft_blobs
 from service.routes.openapi import problems, takes, takes_either
 from service.routes.state import Fitter, Graft, IdempotencyKey, Part, Reader, State
 from service.schemas.answers import AdapterOut, AdapterSummary, AliasOut, JobOut, Page, VersionOut
 from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, DatasetMeta
-from service.serving.choose import AUTO, WORDS, choose
+from service.serving.choose import AUTO
 from service.serving.references import NAME
 
 router = APIRouter(prefix="/v1/adapters", tags=["adapters"])
-
-DEFAULT_FIT_S = 60.0
-LONG = ("text", "audio")
-"""Modalities whose items may be longer than a backbone takes."""
 
 Alias = Annotated[str, Path(pattern=f"^{NAME}$", description="`live`, or a name of your own.")]
 Number = Annotated[int, Path(ge=1, lt=2**31)]
@@ -81,7 +75,7 @@ async def adapt(
     Answers 202 with the job, or, with `wait`, 201 with the version when it is done in time.
     """
     body, file = asked
-    options = _options(state, body)
+    options = options_of(state, body)
     await run_in_threadpool(state.backbones.refresh)
     if body.backbone not in (None, AUTO):
         state.backbones.check_known(tenant, body.backbone)
@@ -92,98 +86,6 @@ async def adapt(
         job_id = await run_in_threadpool(_enqueue, state, tenant, body, file, options, key)
     request.state.job = job_id  # for the log: from here on the job's lines carry it
     return await _answer(state, tenant, await wait(state, tenant, job_id, wait_s))
-
-
-def _options(state: State, body: AdaptRequest | AdaptForm) -> dict[str, Any]:
-    """What to fit, with every default filled in."""
-    max_seconds = body.max_seconds or min(DEFAULT_FIT_S, state.settings.max_fit_s)
-    if max_seconds > state.settings.max_fit_s:
-        raise BodyInvalid(
-            f"max_seconds is {max_seconds:g}, the limit is {state.settings.max_fit_s:g} (GRAFT_MAX_FIT_S).",
-            problems=[Problem(f"at most {state.settings.max_fit_s:g}", pointer="/max_seconds")],
-        )
-    return {
-        "method": _method(body.method).model_dump(mode="json"),
-        "seed": body.seed,
-        "max_seconds": max_seconds,
-        "promote": body.promote,
-    }
-
-
-def _of_modality(
-    state: State, tenant: str, body: AdaptRequest | AdaptForm, dataset: datasets.Dataset
-) -> dict[str, Any]:
-    """The options that only some modalities have, with their defaults filled in.
-
-    Raises:
-        BackboneUnknown: No backbone embeds such items.
-        BodyInvalid: An option was given for items that it is not for, or the backbone is for others.
-        NotReady: The backbone is still being hosted.
-    """
-    modality = dataset.facts["modality"]
-    if body.long is not None and modality not in LONG:
-        raise _only_for("texts and sounds", "long", dataset)
-    if modality in WORDS:
-        seen = state.backbones.visible(tenant)
-        choice = choose(seen, state.backbones.names, modality, body.backbone)
-        options: dict[str, Any] = {
-            "backbone": choice.backbone,
-            "long": body.long or "truncate",
-            "tap": body.tap or "pooled",
-        }
-        if body.peft is not None:
-            options["peft"] = peft_blobs(state, body.peft)
-        return options | ({"candidates": list(choice.candidates)} if choice.candidates else {})
-    for name in ("backbone", "tap", "peft"):
-        if getattr(body, name) is not None:
-            raise _only_for("texts, images and sounds", name, dataset)
-    return {"backbone": "", "long": "truncate"}
-
-
-def _grown(state: State, tenant: str, body: AdaptRequest | AdaptForm, dataset: datasets.Dataset) -> dict[str, Any]:
-    """The options of a fit that grows from a version: its backbone, its tap and its way with long items.
-
-    Raises:
-        BodyInvalid: Nothing can grow from the version, or another backbone, tap or way is asked for.
-    """
-    manifest = parent_version(state, tenant, body.parents[0], dataset).manifest
-    name = f"{manifest.name}:{manifest.number}"
-    tap = "blocks" if manifest.parts else "pooled"
-    for option, asked, theirs in (
-        ("backbone", body.backbone, manifest.backbone),
-        ("tap", body.tap, tap),
-        ("long", body.long, manifest.long),
-    ):
-        if asked is not None and asked != theirs:
-            raise BodyInvalid(
-                f"{name} was fitted with {option} {theirs!r}, and what grows from it has the same; leave {option} out.",
-                problems=[Problem(f"must be {theirs!r}", pointer=f"/{option}")],
-            )
-    return {
-        "parents": [name],
-        "backbone": manifest.backbone,
-        "backbone_digest": manifest.backbone_digest,
-        "long": manifest.long,
-        "tap": tap,
-    }
-
-
-def _only_for(what: str, name: str, dataset: datasets.Dataset) -> BodyInvalid:
-    modality = dataset.facts["modality"]
-    return BodyInvalid(
-        f"Dataset {dataset.id} holds {modality} items, and {name!r} is for {what}; leave it out.",
-        problems=[Problem(f"only for {what}", pointer=f"/{name}")],
-    )
-
-
-def _method(value: Any) -> Any:
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = parse_json(value.encode())
-    try:
-        return parse_method(value)
-    except InputError as error:
-        inside = [Problem(item.detail, pointer=f"/method{item.pointer or ''}") for item in error.problems]
-        raise type(error)(error.message, problems=inside) from None
 
 
 def _enqueue(
@@ -200,7 +102,7 @@ def _enqueue(
     else:
         meta = DatasetMeta(**{name: getattr(body, name) for name in DatasetMeta.model_fields if name != "name"})
         dataset, _ = store_upload(state, tenant, cast(UploadFile, file), meta)
-    options |= _grown(state, tenant, body, dataset) if body.parents else _of_modality(state, tenant, body, dataset)
+    options |= options_for(state, tenant, body, dataset)
     state.blobs.check_room(0)
     now_s = state.clock()
     asked = {"dataset": dataset.id, **options}

@@ -31,7 +31,7 @@ from service.routes.guard import render
 from service.routes.openapi import problems
 from service.routes.state import Caller, Graft, Needs, State
 from service.schemas.embeddings import EmbeddingsOut, EmbeddingsRequest, ModelOut, ModelsOut
-from service.serving.backbones import Standing
+from service.serving.standing import Standing
 from service.settings import Settings
 
 LISTED_PROBLEMS = 20

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from adapters.manifest import Manifest
 from models.errors import Problem
 from service.errors import BodyInvalid
 from service.registry import adapters, datasets
@@ -37,12 +38,8 @@ def parent_version(state: State, tenant: str, reference: str, dataset: datasets.
     version = adapters.get_version(adapter, asked.pick(aliases, tuple(adapter.versions)))
     manifest = version.manifest
     name = f"{manifest.name}:{manifest.number}"
-    if manifest.kind != "affine" or "map.safetensors" in manifest.files or not manifest.classes:
-        raise _refused(
-            f"Nothing can grow from {name}, which method {manifest.method['method']!r} made: a version is carried on "
-            "from a head that is one layer of classes on the embedding. Fit the parent with logistic, ridge, lda or "
-            "prototype."
-        )
+    if (why := _why_not(manifest)) is not None:
+        raise _refused(f"Nothing can grow from {name}: {why}")
     for what, theirs, ours in (
         ("modality", manifest.modality, dataset.facts["modality"]),
         ("task", manifest.task, dataset.facts["task"]),
@@ -54,6 +51,20 @@ def parent_version(state: State, tenant: str, reference: str, dataset: datasets.
             f"{name} takes vectors of {manifest.width} numbers and dataset {dataset.id} has {dataset.facts['width']}."
         )
     return version
+
+
+def _why_not(manifest: Manifest) -> str | None:
+    """Why nothing can grow from a version, and what to do instead; None where something can."""
+    if not manifest.classes:
+        return "it answers with a number, and only versions with classes are carried on. Fit a new one to all rows."
+    if manifest.modality == "table":
+        return "how rows of a table become numbers is learned with each fit anew. Fit a new one to all rows."
+    if manifest.kind != "affine" or "map.safetensors" in manifest.files:
+        return (
+            f"method {manifest.method['method']!r} made it, and a version is carried on from a head that is one layer "
+            "of classes on the embedding. Fit the parent with logistic, ridge, lda or prototype."
+        )
+    return None
 
 
 def _refused(sentence: str) -> BodyInvalid:
@@ -91,11 +102,11 @@ def _read(path: Path) -> bytes:
 def _check_json(data: bytes) -> None:
     try:
         config: Any = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of lists in lists in lists
         raise _wrong(f"{PEFT_FILES[0]} is not JSON: {error}.") from None
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if kind != "LORA":
-        raise _wrong(f"{PEFT_FILES[0]} is of peft_type {kind!r}; LORA is read.")
+        raise _wrong(f"{PEFT_FILES[0]} is of peft_type {str(kind)[:100]!r}; LORA is read.")
 
 
 def _wrong(sentence: str) -> BodyInvalid:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.registry import adapters as registry
 from service.registry.datasets import Dataset
 from service.registry.jobs import Job
-from service.serving.backbones import Standing
+from service.serving.standing import Standing
 
 T = TypeVar("T")
 

@@ -28,11 +28,15 @@ def _json(value: object) -> object:
         raise ValueError(f"is not JSON: {error.msg}") from None
 
 
-def _listed(value: object) -> object:
-    """In a form a list is its items with commas between them; in JSON it is a list."""
+def _parents(value: object) -> object:
+    """In a form a list is its items with commas between them; in JSON it is a list. A version grows from one other."""
     if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    return tuple(value) if isinstance(value, list) else value
+        value = [item.strip() for item in value.split(",") if item.strip()]
+    if not isinstance(value, list):
+        return value
+    if len(value) > 1:
+        raise ValueError(f"{len(value)} versions are named, and a new one grows from one; send that alone")
+    return tuple(value)
 
 
 class _Reading(_Request):
@@ -90,7 +94,7 @@ class _Fitting(_Request):
     tap: Literal["pooled", "blocks"] | None = None
     """What of the backbone is learned from: its embedding (`pooled`, the default), or the pooled activations of any of
     its blocks, picked or joined by their held-out loss (`blocks`)."""
-    parents: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(max_length=1)] = ()
+    parents: Annotated[tuple[str, ...], BeforeValidator(_parents), Field(max_length=1)] = ()
     """The version to grow from, such as `intents:3`: the new one starts there, stays close to it, and keeps its classes
     in their order; the dataset may bring more rows, new classes, or both."""
     peft: str | None = None

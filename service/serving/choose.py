@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from models.errors import BackboneUnknown, Problem
 from service.errors import BodyInvalid, NotReady
 from service.registry.backbones import PREPARING, READY
-from service.serving.backbones import Standing
+from service.serving.standing import Standing
 
 AUTO = "auto"
 """Instead of a name: the backbones are compared on the data, and the best one is taken."""

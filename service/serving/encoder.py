@@ -17,18 +17,18 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import chain, islice, repeat, zip_longest
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Backbone, Embedding, Encoded, Item
+from models.base import Backbone, Embedding, Item
 from models.batching import plan
 from models.long import Long, Pieces
 from models.session import POOLED
-from service.errors import Busy, NotReady
+from service.errors import Busy
+from service.serving.calls import Call, settle, stopping
 from service.serving.feeding import Feed
 from service.serving.recall import Recall
 
@@ -50,29 +50,6 @@ class Watcher(Protocol):
 class _Nobody:
     def batch(self, items: int, tokens: int, padding: int) -> None:
         """Nobody counts."""
-
-
-@dataclass(eq=False)  # a call is itself alone: comparing the arrays of two would raise
-class _Call:
-    """A call that waits for its embeddings; it stands in the line while `order` has something.
-
-    Attributes:
-        items: What the session takes.
-        out: Their embeddings, by their places in `items`.
-        done: Set when all are there, or when one failed.
-        loop: Whose `done` is.
-        order: Places of items that no batch has taken yet.
-        missing: Items that are not embedded yet, and files that are not prepared yet.
-        feed: Where the items come from, when they are files.
-    """
-
-    items: list[Encoded]
-    out: Any
-    done: asyncio.Future[None]
-    loop: asyncio.AbstractEventLoop
-    order: deque[int] = field(default_factory=deque)
-    missing: int = 0
-    feed: Feed | None = None
 
 
 class Encoder:
@@ -109,8 +86,8 @@ class Encoder:
         self._recall = recall
         self._max_waiting = max_waiting
         self._watcher = watcher or _Nobody()
-        self._calls: deque[_Call] = deque()
-        self._fed: set[_Call] = set()
+        self._calls: deque[Call] = deque()
+        self._fed: set[Call] = set()
         self._decoding = 0
         self._waiting = 0
         self._changed = threading.Condition()
@@ -186,7 +163,7 @@ class Encoder:
         else:
             pieces = await loop.run_in_executor(self._tokenise, _pieces, prepared_by, texts, long)
         items = pieces.encoded
-        call = _Call(items, np.empty((len(items), *width), np.float32), loop.create_future(), loop)
+        call = Call(items, np.empty((len(items), *width), np.float32), loop.create_future(), loop)
         # Neighbours alike in length: of a large call any few that stand together make a batch without padding.
         call.order.extend(sorted(range(len(items)), key=lambda i: -items[i].size))
         call.missing = len(items)
@@ -200,12 +177,12 @@ class Encoder:
     ) -> tuple[Embedding, npt.NDArray[np.bool_]]:
         loop = asyncio.get_running_loop()
         feed = Feed(prepared_by, files, long, threads=self._decoders)
-        call = _Call([], {}, loop.create_future(), loop, missing=len(files), feed=feed)
+        call = Call([], {}, loop.create_future(), loop, missing=len(files), feed=feed)
         self._enqueue(call)
         await self._finished(call)
         return feed.pool(call.out)
 
-    async def _finished(self, call: _Call) -> None:
+    async def _finished(self, call: Call) -> None:
         try:
             await call.done
         except BaseException:  # cancelled, or one of its batches failed: nobody waits for the rest
@@ -217,17 +194,17 @@ class Encoder:
         with self._changed:
             self._closed = True
             for call in {*self._calls, *self._fed}:
-                _settle(call, _stops())
+                settle(call, stopping())
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=5)
         self._tokenise.shutdown(wait=False)
         self._decode.shutdown(wait=False)
 
-    def _enqueue(self, call: _Call) -> None:
+    def _enqueue(self, call: Call) -> None:
         with self._changed:
             if self._closed:
-                raise _stops()
+                raise stopping()
             if self._waiting + call.missing > self._max_waiting:
                 raise Busy(
                     f"{self._waiting} inputs are waiting for {self.backbone.card.id}, the limit is "
@@ -241,12 +218,12 @@ class Encoder:
                 self._fed.add(call)
                 self._resume(call, call.feed, call.feed.lines)
 
-    def _resume(self, call: _Call, feed: Feed, lines: int) -> None:
+    def _resume(self, call: Call, feed: Feed, lines: int) -> None:
         """Let so many threads prepare files of a call; behind those of other calls. The lock is held."""
         for _ in range(0 if self._closed else lines):
             self._decode.submit(self._prepare_next, call, feed)
 
-    def _prepare_next(self, call: _Call, feed: Feed) -> None:
+    def _prepare_next(self, call: Call, feed: Feed) -> None:
         """Prepare the next few files of a call and put them in the line; then come back for more."""
         with self._changed:
             part = feed.take()
@@ -256,7 +233,7 @@ class Encoder:
         try:
             pieces = feed.prepare(part)
         except Exception as error:
-            _settle(call, error)
+            settle(call, error)
             return
         finally:
             with self._changed:
@@ -265,7 +242,7 @@ class Encoder:
             if call in self._fed:
                 self._arrive(call, feed, part, pieces)
 
-    def _arrive(self, call: _Call, feed: Feed, part: range, pieces: Pieces) -> None:
+    def _arrive(self, call: Call, feed: Feed, part: range, pieces: Pieces) -> None:
         """Files of a call are prepared; the lock is held."""
         if not call.order:
             self._calls.append(call)
@@ -279,7 +256,7 @@ class Encoder:
         self._resume(call, feed, feed.next_lines(len(call.order)))
         self._changed.notify()
 
-    def _leave(self, call: _Call) -> None:
+    def _leave(self, call: Call) -> None:
         """Forget a call whose caller has gone."""
         with self._changed:
             self._waiting -= len(call.order) + (call.feed.coming if call.feed else 0)
@@ -305,7 +282,7 @@ class Encoder:
             with self._changed:
                 self._busy -= 1
 
-    def _take(self) -> list[tuple[_Call, int]]:
+    def _take(self) -> list[tuple[Call, int]]:
         """The next batch: of the plan for those next in turn, the batch with the first of them."""
         candidates = self._next_in_turn()
         limits = self.backbone.limits
@@ -322,7 +299,7 @@ class Encoder:
         self._waiting -= len(chosen)
         return chosen
 
-    def _next_in_turn(self) -> list[tuple[_Call, int]]:
+    def _next_in_turn(self) -> list[tuple[Call, int]]:
         """One item of each waiting call in turn, beginning with the call that has waited longest."""
         calls = list(islice(self._calls, CANDIDATES))
         if len(calls) == 1:
@@ -331,19 +308,19 @@ class Encoder:
         turns = chain.from_iterable(zip_longest(*lines))
         return list(islice((item for item in turns if item is not None), CANDIDATES))
 
-    def _run(self, chosen: list[tuple[_Call, int]], backbone: Backbone) -> None:
+    def _run(self, chosen: list[tuple[Call, int]], backbone: Backbone) -> None:
         encoded = [call.items[index] for call, index in chosen]
         try:
             rows = backbone.run(encoded)
         except Exception as error:  # a failed batch fails its own calls and nobody else's
             for call, _ in chosen:
-                _settle(call, error)
+                settle(call, error)
             return
         tokens = 0 if chosen[0][0].feed else sum(item.size for item in encoded)
         self._watcher.batch(len(encoded), tokens, encoded[0].size * len(encoded) - tokens if tokens else 0)
         for row, (call, index) in zip(rows, chosen, strict=True):
             if isinstance(row, Exception):
-                _settle(call, row)
+                settle(call, row)
             else:
                 call.out[index] = row
         with self._changed:  # another lane may hold items of the same call
@@ -352,22 +329,8 @@ class Encoder:
             finished = {call for call, _ in chosen if call.missing == 0}
             self._fed -= finished
         for call in finished:
-            _settle(call, None)
+            settle(call, None)
 
 
 def _pieces(backbone: Backbone, texts: Sequence[Item], long: Long) -> Pieces:
     return Pieces.of(backbone.prepare(texts), long)
-
-
-def _stops() -> NotReady:
-    return NotReady("The service stops; send it again when it is back.")
-
-
-def _settle(call: _Call, error: Exception | None) -> None:
-    """Wake the caller, in its own loop."""
-
-    def wake() -> None:
-        if not call.done.done():
-            call.done.set_result(None) if error is None else call.done.set_exception(error)
-
-    call.loop.call_soon_threadsafe(wake)

@@ -27,6 +27,7 @@ from service.serving.backbones import Backbones
 from service.serving.facts import Facts
 from service.serving.graphs import GraphHead
 from service.serving.media_inputs import bytes_of, pointing_into
+from service.uploads.vector_cells import LARGEST
 
 LISTED_PROBLEMS = 20
 LISTED_NAMES = 5
@@ -177,8 +178,8 @@ def _vectors(facts: Facts, inputs: Sequence[Any]) -> Tapped:
         z = np.array([item["embedding"] for item in inputs], dtype=np.float64)
         with np.errstate(over="ignore"):
             narrow = z.astype(np.float32)
-        bad = np.flatnonzero(~np.isfinite(narrow).all(axis=1)).tolist()
-        wrong = dict.fromkeys(bad, "holds a number that float32 cannot hold")
+        bad = np.flatnonzero(~(np.abs(narrow) <= LARGEST).all(axis=1)).tolist()
+        wrong = dict.fromkeys(bad, f"holds a number beyond {LARGEST:g}")
         if not wrong:
             return Tapped(narrow)
     first = next(iter(wrong))

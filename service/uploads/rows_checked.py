@@ -12,7 +12,7 @@ from service.uploads.items import F32
 from service.uploads.limits import Limits
 from service.uploads.numbers import has_decimal_commas
 from service.uploads.rows import Row
-from service.uploads.vector_cells import check_numbers, check_width, not_finite
+from service.uploads.vector_cells import check_numbers, check_width, out_of_range
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def check_vectors(vectors: Iterable[tuple[int, F32 | Bad]], limits: Limits) -> i
         check_numbers(size, limits)
         if len(vector) != width:
             return Problem(f"the embedding has {len(vector)} numbers, and the first has {width}", row=number)
-        fault = not_finite(vector[None]).get(0)
+        fault = out_of_range(vector[None]).get(0)
         return Problem(fault, row=number) if fault else None
 
     check_rows(((number, judged(number, vector)) for number, vector in vectors), limits)

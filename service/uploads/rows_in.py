@@ -28,7 +28,7 @@ from service.uploads.parquet_clean import CleanTable, clean_table, rewritten, ro
 from service.uploads.rows import Row
 from service.uploads.rows_checked import check_rows, check_vectors, decimal_commas, in_parts
 from service.uploads.sniff import Format, sniff
-from service.uploads.vector_cells import as_float32, as_vector, as_vectors, matrix, not_finite
+from service.uploads.vector_cells import as_float32, as_vector, as_vectors, matrix, out_of_range
 from service.uploads.vector_sources import embedding_array, embedding_column, embedding_field
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _open_vectors(path: Path, kind: Format, limits: Limits) -> Incoming:
     if kind in {"npy", "npz"}:
         array = embedding_array(open_arrays(path, kind, limits), limits)
         z = as_float32(array.load())
-        faults = not_finite(z)
+        faults = out_of_range(z)
         problems = (Problem(faults[at], row=at + 1) if at in faults else None for at in range(len(z)))
         check_rows(enumerate(problems, start=1), limits)
         return _Matrix(kind, (), len(z), width=z.shape[1], z=z)

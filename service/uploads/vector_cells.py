@@ -1,5 +1,6 @@
 """One cell as a vector, or why it is none; and many of them as one array."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NUMBERS = {int, float}
+
+LARGEST = 1e15
+"""Largest number of a vector: the square of its length must be a float32, and a sum of many of these."""
 
 
 def as_vector(value: object) -> F32 | Bad:
@@ -70,7 +74,7 @@ def stacked(cells: Sequence[F32 | Bad], limits: Limits) -> tuple[F32, dict[int, 
     for at, cell in enumerate(cells):
         if at not in faults and not isinstance(cell, Bad):
             z[at] = cell
-    return z, faults | not_finite(z)
+    return z, faults | out_of_range(z)
 
 
 def matrix(cells: Sequence[F32 | Bad]) -> F32:
@@ -103,14 +107,25 @@ def check_numbers(numbers: int, limits: Limits) -> None:
         )
 
 
-def not_finite(z: F32) -> dict[int, str]:
-    """Position of each row with NaN or an infinity -> what is wrong with it."""
+def out_of_range(z: F32) -> dict[int, str]:
+    """Position of each row with NaN, an infinity or a number beyond `LARGEST` -> what is wrong with it."""
     found = {}
-    for at in np.flatnonzero(~np.isfinite(z).all(axis=1)).tolist():
-        first = int(np.flatnonzero(~np.isfinite(z[at]))[0])
-        kind = "NaN" if np.isnan(z[at, first]) else "an infinity, or a number too large for float32,"
-        found[at] = f"the embedding holds {kind} at position {first}"
+    for at in np.flatnonzero(~_in_range(z).all(axis=1)).tolist():
+        first = int(np.flatnonzero(~_in_range(z[at]))[0])
+        found[at] = f"the embedding holds {_kind(float(z[at, first]))} at position {first}"
     return found
+
+
+def _in_range(z: F32) -> npt.NDArray[np.bool_]:
+    return np.abs(z) <= LARGEST  # which NaN is not
+
+
+def _kind(number: float) -> str:
+    if math.isnan(number):
+        return "NaN"
+    if math.isinf(number):
+        return "an infinity, or a number too large for float32,"
+    return f"{number:.3g}, which is beyond {LARGEST:g},"
 
 
 def _fault(cell: F32 | Bad, width: int) -> str | None:

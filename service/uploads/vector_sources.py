@@ -35,7 +35,7 @@ from service.uploads.vector_cells import (
     as_vectors,
     check_numbers,
     check_width,
-    not_finite,
+    out_of_range,
     stacked,
 )
 
@@ -125,7 +125,7 @@ def from_arrays(arrays: Sequence[Array], reading: Reading, limits: Limits) -> La
     array = arrays[names.index(label)]
     cells = marked(array, arrays, limits) if are_marks(array, n) else _cells(array, n, "label")
     z = as_float32(embedding.load())
-    return Labelled(z, cells, range(1, n + 1), not_finite(z), (), embedding.name, label, beside, notes)
+    return Labelled(z, cells, range(1, n + 1), out_of_range(z), (), embedding.name, label, beside, notes)
 
 
 def _called(names: Sequence[str], reading: Reading) -> tuple[Reading, tuple[str, ...]]:

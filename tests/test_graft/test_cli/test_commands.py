@@ -214,12 +214,13 @@ def test_fit_and_upload_pass_groups_weights_and_where_to_start(run, fake, fill, 
 
 def test_a_version_with_any_number_of_labels_is_shown_with_its_figures(run, fake, messages):
     figures = {"micro_f1": 0.8125, "macro_f1": 0.75, "exact_match": 0.625, "macro_average_precision": 0.875}
-    several = messages["version"] | {"task": "multilabel", "metrics": figures}
+    several = messages["version"] | {"task": "multilabel", "metrics": figures, "thresholds": [0.25, 0.5]}
     fake.refusals = [httpx.Response(200, json=several)]
     out = run("adapters", "show", "intents:3").stdout
     for part in ("micro-F1", "0.812", "0.750", "all labels right", "62.5%", "mean average precision", "0.875"):
         assert part in out
     assert "accuracy" not in out
+    assert next(line.split() for line in out.splitlines() if line.startswith("lost_card")) == ["lost_card", "0.250"]
     fake.refusals = [httpx.Response(200, json=messages["adapter"] | {"versions": [several]})]
     header = next(line for line in run("adapters", "show", "intents").stdout.splitlines() if line.startswith("version"))
     assert ("micro-F1" in header, "accuracy" in header) == (True, False)

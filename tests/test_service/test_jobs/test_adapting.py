@@ -97,6 +97,17 @@ def test_a_parent_is_ordered_as_its_head(records, home, job, adapting, card):
     ]
 
 
+def test_what_a_name_was_made_of_is_ordered_only_with_the_digest_that_it_still_means(records, job, adapting, card):
+    def entries(digest):
+        again = records.stored_job(request=job.request | {"backbone_digest": digest})
+        order = adapting.command(again)["order"]
+        assert order["backbone_digest"] == digest
+        return list(order["entries"])
+
+    assert entries(card.digest) == ["fake"]
+    assert entries("0" * 64) == []
+
+
 class TestKeep:
     def test_makes_the_version_of_the_outcome(self, records, job, adapting):
         jobs.begin(records.engine, job.id, 9.0)

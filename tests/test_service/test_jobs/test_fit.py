@@ -6,6 +6,7 @@ import pytest
 from models.catalog import Options, entry
 from models.hosted import host
 from service.errors import NotReady
+from service.jobs import fit as jobs_fit
 from service.jobs.fit import Fitting, Order
 from service.registry.items import pack_items
 from service.store.blobs import Blobs
@@ -106,3 +107,18 @@ def test_a_refit_embeds_nothing_and_gives_the_same_head(fit, monkeypatch):
     assert report_again["truncated_items"] == report["truncated_items"]
     fit("whole", tenant="globex")
     assert sum(embedded) == 2 * len(WORDS) + 36
+
+
+def test_what_is_said_on_the_way_stands_in_the_report_once(fit, monkeypatch):
+    real = jobs_fit.adapt
+
+    def saying(task, *given, **named):
+        task.say("the device had too little memory")
+        made = real(task, *given, **named)
+        return replace(
+            made, report=made.report | {"notes": [*made.report["notes"], "the device had too little memory"]}
+        )
+
+    monkeypatch.setattr(jobs_fit, "adapt", saying)
+    _, report, _ = fit("whole")
+    assert report["notes"].count("the device had too little memory") == 1

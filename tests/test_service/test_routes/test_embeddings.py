@@ -11,7 +11,7 @@ import uvicorn
 
 from models.base import Card
 from models.hosted import hosted, open_backbone
-from service.serving.backbones import Standing
+from service.serving.standing import Standing
 
 LONG = "refund " * 200
 

@@ -6,8 +6,8 @@ from models.catalog import Entry
 from models.errors import BackboneUnknown
 from models.sources import BuiltIn, Hub
 from service.errors import BodyInvalid, NotReady
-from service.serving.backbones import Standing
 from service.serving.choose import AUTO, Choice, choose, compared
+from service.serving.standing import Standing
 
 
 def _standing(id_, modality="image", state="ready", *, trained=True, own=False, error=None):

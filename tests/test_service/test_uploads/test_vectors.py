@@ -237,6 +237,10 @@ ODD = {
     "long": ([1.0, 2.0, 3.0], "the embedding has 3 numbers, and most have 2"),
     "empty": ([], "the embedding has 0 numbers, and most have 2"),
     "missing": (None, "the embedding is missing"),
+    "so large that its square is none": (
+        [-2e15, 1.0],
+        "the embedding holds -2e+15, which is beyond 1e+15, at position 0",
+    ),
     "too large": ([1.0, 1e300], "the embedding holds an infinity, or a number too large for float32, at position 1"),
 }
 
