@@ -46,6 +46,7 @@ class Fit:
         data, size, seed, method: Which.
         score: Accuracy; average precision of ai4i2020, ROC AUC of german_credit, R² of diabetes.
         log_loss: In nats; None for numbers.
+        judged: Items that it is the figure of.
         chosen: Name of the method that was published.
         fit_s: Of the job but for embedding.
     """
@@ -56,6 +57,7 @@ class Fit:
     method: str
     score: float
     log_loss: float | None
+    judged: int
     chosen: str
     fit_s: float
 
@@ -67,7 +69,8 @@ def judge(client: EngineClient, drawn: Drawn, dataset: str, method: str, limits:
     answers = client.predict(version["ref"], drawn.inputs)
     score, loss = scores(drawn, answers)
     spent = sum(value for stage, value in seconds.items() if stage != "embed")
-    return Fit(drawn.data, drawn.size, drawn.seed, method, score, loss, version["method"]["method"], spent)
+    chosen = version["method"]["method"]
+    return Fit(drawn.data, drawn.size, drawn.seed, method, score, loss, len(drawn.truth), chosen, spent)
 
 
 def scores(drawn: Drawn, answers: Sequence[dict[str, Any]]) -> tuple[float, float | None]:
@@ -118,11 +121,17 @@ def targets(fits: Sequence[Fit]) -> list[Target]:
         if AUTO not in mean or not singles:
             continue
         best = max(singles, key=lambda method: singles[method])
-        spread = statistics.stdev(mean[best]) / len(mean[best]) ** 0.5 if len(mean[best]) > 1 else 0.0
-        room = POINTS if data == "banking77" else max(spread, POINTS)
+        room = POINTS if data == "banking77" else max(standard_error(mean[best], own[0].judged), POINTS)
         what = f"{data}, {size or 'all'}: auto beside {best}"
         found.append(Target(what, statistics.mean(mean[AUTO]), singles[best] - room, at_least=True))
     return found
+
+
+def standard_error(scores: Sequence[float], judged: int) -> float:
+    """Of a mean over draws; of a single draw, of the share of its items that are right."""
+    if len(scores) > 1:
+        return statistics.stdev(scores) / len(scores) ** 0.5
+    return max(0.0, scores[0] * (1 - scores[0]) / judged) ** 0.5
 
 
 def shown(fits: Sequence[Fit]) -> Table:
