@@ -410,8 +410,8 @@ class Method(BaseModel, ABC):
         if Need.TUNING in self.requirements() and task.tuning is None:
             raise RequirementMissing(
                 f"{self.method!r} trains the backbone itself, and there is none whose weights are at hand: rows of a "
-                "table, vectors, and backbones hosted from an ONNX file or from word vectors have none. Use another "
-                "method or backbone."
+                "table, vectors, fixed transforms, and backbones hosted from an ONNX file, from word vectors or from "
+                "an adapter have none. Use another method or backbone."
             )
         if Need.PARENT in self.requirements() and task.parent is None:
             raise RequirementMissing(

@@ -110,7 +110,7 @@ def _configured(files: Mapping[str, bytes]) -> tuple[int, float, tuple[str, ...]
         config: Any = json.loads(files[CONFIG_NAME])
         kind, rank, alpha = str(config.get("peft_type")), int(config.get("r")), float(config.get("lora_alpha"))
         beside = tuple(str(name) for name in config.get("modules_to_save") or ())
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ParameterInvalid(f"{CONFIG_NAME} is no configuration of PEFT: {error}.") from error
     if kind.upper() != "LORA":
         raise ParameterInvalid(f"{CONFIG_NAME} is of {kind[:40]!r}; only LORA can be carried on with.")

@@ -7,6 +7,7 @@ what is compared is what the methods make of them. Nothing is chosen on the test
 """
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -130,8 +131,8 @@ def targets(fits: Sequence[Fit]) -> list[Target]:
 def standard_error(scores: Sequence[float], judged: int) -> float:
     """Of a mean over draws; of a single draw, of the share of its items that are right."""
     if len(scores) > 1:
-        return statistics.stdev(scores) / len(scores) ** 0.5
-    return max(0.0, scores[0] * (1 - scores[0]) / judged) ** 0.5
+        return statistics.stdev(scores) / math.sqrt(len(scores))
+    return math.sqrt(max(0.0, scores[0] * (1 - scores[0]) / judged))
 
 
 def shown(fits: Sequence[Fit]) -> Table:

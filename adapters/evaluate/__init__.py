@@ -98,7 +98,9 @@ def report(
         {"method": left.method.method, "parameters": left.method.parameters(), "why": left.why}
         for left in comparison.left_out
     ]
-    return result | {"notes": _notes(result) + kind.notes(result)}
+    # Where the time was over first, why nothing was held out is no matter of the data; the end is told elsewhere.
+    figures = [] if comparison.early and not result["evaluated"] else kind.notes(result)
+    return result | {"notes": _notes(result) + figures}
 
 
 def _candidate(comparison: Comparison, index: int, method: Method, choice: Choice | None) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def candidate(task: Task, comparison: Comparison, index: int, choice: Choice | N
     rows = comparison.seen(index)
     right = comparison.scores[index][rows].argmax(axis=1) == task.labels[rows]
     weights = weights_of(len(right), None if comparison.weights is None else comparison.weights[rows])
-    return {"nll": float(choice.loss[index]), "accuracy": float(weights @ right / weights.sum())}
+    return {"nll": float(choice.loss[index]), "accuracy": min(1.0, float(weights @ right / weights.sum()))}
 
 
 def notes(result: dict[str, Any]) -> list[str]:
@@ -102,7 +102,7 @@ def notes(result: dict[str, Any]) -> list[str]:
 def _figures(task: Task, crossed: Crossed, log_p: F64) -> dict[str, Any]:
     y, weights = task.labels[crossed.rows], weights_of(len(crossed.rows), crossed.weights)
     predicted = log_p.argmax(axis=1)
-    accuracy = float(weights @ (predicted == y) / weights.sum())
+    accuracy = min(1.0, float(weights @ (predicted == y) / weights.sum()))
     different = len(np.unique(task.groups[crossed.rows]))
     evaluated = np.unique(y)
     cells, counts = np.unique(np.stack([y, predicted], axis=1), axis=0, return_counts=True)
@@ -202,7 +202,7 @@ def _brief(log_p: F64, y: I64, weights: F64 | None) -> dict[str, float]:
 
 def _share(true: F64 | Any, weights: F64 | None) -> float:
     w = weights_of(len(true), weights)
-    return float(w @ true / w.sum())
+    return min(1.0, float(w @ true / w.sum()))
 
 
 def unseen(result: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ def wilson_interval(right: float, total: int) -> tuple[float, float]:
 
     Source: Wilson, Journal of the American Statistical Association 22, 1927.
     """
-    share, z2 = right / total, _Z95**2
+    share, z2 = min(1.0, right / total), _Z95**2  # weighted sums may be beyond by rounding
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = _Z95 / (1 + z2 / total) * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))

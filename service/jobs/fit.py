@@ -3,7 +3,8 @@
     items -> (rank ->) embed -> (features ->) compare -> calibrate -> fit -> evaluate -> export -> verify -> blobs
 
 Two clocks run. When `Order.max_seconds` are over no further candidate is tried, and the best so far is fitted and
-published. When `Order.limit_s` are over the fit ends without a result; only embedding can take that long.
+published; a quarter of them is for that at the least. When `Order.limit_s` are over the fit ends without a result; only
+embedding can take that long.
 """
 
 import importlib
@@ -30,6 +31,9 @@ from service.jobs.tapping import Means, Tapped, bring, choose
 from service.registry.items import unpack
 from service.store.blobs import Blobs
 from service.store.embeddings import EmbeddingCache
+
+COMPARING = 0.25
+"""Share of `Order.max_seconds` that comparing and fitting have at the least, however long embedding took."""
 
 LIBRARIES = ("numpy", "torch", "onnx")
 
@@ -82,13 +86,14 @@ class Fitting:
 
     def _fit(self, order: Order, report: OnStage) -> Outcome:
         start = self._clock()
+        ends = [start + order.max_seconds]
         said: list[str] = []
         means = Means(
             blobs=self._blobs,
             embedder=self._embedder,
             report=report,
             check=self._deadline(order.limit_s, "fit", "or send fewer rows"),
-            left_s=lambda: order.max_seconds - (self._clock() - start),
+            left_s=lambda: ends[0] - self._clock(),
             say=said.append,
         )
         items = unpack(self._blobs.get(order.blob), order.facts)
@@ -96,6 +101,8 @@ class Fitting:
         seconds = {"rank": self._clock() - start} if chosen.table else {}
         tapped = bring(order, chosen, items, means)
         seconds["embed"] = self._clock() - start - sum(seconds.values())
+        # Where embedding took it all, what follows still has a share: embeddings alone are worth nothing to anybody.
+        ends[0] = max(ends[0], self._clock() + COMPARING * order.max_seconds)
         adaptation = adapt(tapped.task, parse_method(order.method), on_stage=report, clock=self._clock)
         seconds |= adaptation.seconds
         body = {

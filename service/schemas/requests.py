@@ -102,7 +102,7 @@ class _Fitting(_Request):
     the method `lora`; it lies under a folder that the operator allows."""
     max_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Time after which nothing further is tried and the best so far is published, in seconds; 60 when left out. The
-    operator sets the most. Items are always embedded to the last."""
+    operator sets the most. Items are always embedded to the last; a quarter of this time is kept for what follows."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Source of all randomness: the same data, request and seed give the same head."""
     promote: Literal["auto", "always", "never"] = "auto"

@@ -44,10 +44,10 @@ def fit(folder, tmp_path):
     blob = blobs.put(pack_items(texts, WORDS * 12, range(36)))
     cache = EmbeddingCache(tmp_path / "cache", 2**30)
 
-    def run(backbone, candidates=(), digest="", tenant="acme", method="ridge"):
+    def run(backbone, candidates=(), digest="", tenant="acme", method="ridge", max_seconds=60.0):
         fitting = Fitting(blobs, folder[0], 1, Ticks(), cache)
         order = Order(
-            *("job_1", "ds_1", "s" * 64, blob.digest, FACTS, backbone, "truncate", {"method": method}, 0, 60.0),
+            *("job_1", "ds_1", "s" * 64, blob.digest, FACTS, backbone, "truncate", {"method": method}, 0, max_seconds),
             backbone_digest=digest,
             tenant=tenant,
             candidates=[[name, folder[1][name]] for name in candidates],
@@ -122,3 +122,30 @@ def test_what_is_said_on_the_way_stands_in_the_report_once(fit, monkeypatch):
     monkeypatch.setattr(jobs_fit, "adapt", saying)
     _, report, _ = fit("whole")
     assert report["notes"].count("the device had too little memory") == 1
+
+
+def test_where_embedding_takes_all_of_the_time_a_share_is_left_to_compare(fit, monkeypatch):
+    """The clock of these tests ticks once a look: embedding alone is made to take longer than all of it."""
+    from service.jobs import fit as module
+
+    left = []
+    real = module.adapt
+
+    def seen(task, method, **more):
+        left.append(task.left_s())
+        return real(task, method, **more)
+
+    monkeypatch.setattr(module, "adapt", seen)
+    bring = module.bring
+
+    def slow(order, chosen, items, means):
+        tapped = bring(order, chosen, items, means)
+        while means.left_s() > -5:
+            pass
+        return tapped
+
+    monkeypatch.setattr(module, "bring", slow)
+    outcome, report, _ = fit("whole", max_seconds=4.0)
+    assert 0.9 < left[0] <= 1.0
+    assert not outcome.request["early"]
+    assert report["candidates"]
