@@ -21,7 +21,7 @@ from benchmarks.record import open_console, provenance, show_targets, some_of, w
 from benchmarks.server import Service, fresh_home, serving, stop_on_terminate
 from benchmarks.tables_client import Tables, predicted
 from benchmarks.tables_data import FOLDS, SEED, TableData, folds, load_tables
-from benchmarks.tables_scores import Fold, baseline, measure
+from benchmarks.tables_scores import Fold, measure, references
 from benchmarks.tables_shown import Speed, folds_table, speed_table, targets
 
 PARTS = ("quality", "speed")
@@ -37,7 +37,7 @@ def judge(client: Tables, data: TableData, number: int, fitted: list[int], judge
     rest, held = data.take(fitted), data.take(judged)
     version = client.fit(rest, f"{data.name}-{number}")
     own = predicted(client.predict(version.ref, held.rows), data.positive)
-    reference = measure(held, baseline(rest, held))
+    reference = references(rest, held)
     return Fold(data.name, number, measure(held, own), reference, version.method, version.seconds)
 
 

@@ -9,11 +9,11 @@ from rich.table import Table
 from benchmarks.record import Target
 from benchmarks.rows import Row
 from benchmarks.scores import spread
-from benchmarks.tables_scores import Fold
+from benchmarks.tables_scores import KERNEL_R2, Fold
 
-AIMS = {("ai4i2020", "average_precision"): 0.40, ("german_credit", "roc_auc"): 0.78}
+AIMS = {("ai4i2020", "average_precision"): 0.72, ("german_credit", "roc_auc"): 0.79}
 RIDGE_GAP = 0.01
-"""How far below scikit-learn's ridge R² may lie."""
+"""How far below the better of scikit-learn's ridge and kernel ridge R² may lie."""
 ONE_ROW_MS = 1.5
 """Processor milliseconds of the server for a call with one row."""
 ROWS_PER_S = 50_000
@@ -42,7 +42,8 @@ def targets(folds: Sequence[Fold], speeds: Sequence[Speed]) -> list[Target]:
             if (name, figure) in AIMS:
                 result.append(Target(f"{name} {figure}", seen, AIMS[name, figure], at_least=True))
             if figure == "r2":
-                floor = statistics.mean(fold.baseline[figure] for fold in own) - RIDGE_GAP
+                peers = (statistics.mean(fold.baseline[name] for fold in own) for name in (figure, KERNEL_R2))
+                floor = max(peers) - RIDGE_GAP
                 result.append(Target(f"{name} {figure}", seen, floor, at_least=True))
     for one in speeds:
         if one.rows == 1:
