@@ -1,20 +1,16 @@
 """The calls of the media benchmark, made as any caller of the HTTP interface would make them."""
 
 import base64
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import httpx
-
+from benchmarks.http_calls import HttpCalls
 from benchmarks.media_data import Labelled, Media, image_folder
 
 CALL = 64
 """Files a prediction call."""
-WAIT_S = 60
-JOB_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -25,24 +21,8 @@ class Fitted:
     seconds: dict[str, float]
 
 
-class MediaClient:
+class MediaClient(HttpCalls):
     """A service, seen by a caller with images or sounds."""
-
-    def __init__(self, base_url: str) -> None:
-        self._http = httpx.Client(base_url=base_url, trust_env=False, timeout=WAIT_S + 30)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def host(self, body: Mapping[str, Any]) -> None:
-        """Host a backbone and wait until it answers."""
-        self._finished(self._json(self._http.post("/v1/backbones", json=body)))
-        deadline = time.monotonic() + WAIT_S
-        while self._json(self._http.get(f"/v1/backbones/{body['id']}"))["state"] != "ready":
-            if time.monotonic() > deadline:
-                raise SystemExit(f"Backbone {body['id']} did not become ready.")
-            time.sleep(0.05)
 
     def upload(self, media: Media, items: Sequence[Labelled]) -> str:
         """Upload labelled files; the dataset's id."""
@@ -77,19 +57,3 @@ class MediaClient:
         job = self._finished(self._json(self._http.post("/v1/backbones:rank", json=body)))
         began, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
         return job["result"], (ended - began).total_seconds()
-
-    def _finished(self, job: dict[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + JOB_S
-        while job["state"] not in {"succeeded", "failed", "cancelled"} and time.monotonic() < deadline:
-            time.sleep(0.05)
-            job = self._json(self._http.get(f"/v1/jobs/{job['id']}"))
-        if job["state"] != "succeeded":
-            raise SystemExit(f"Job {job['id']} is {job['state']}: {job.get('error')}")
-        return job
-
-    @staticmethod
-    def _json(answer: httpx.Response) -> dict[str, Any]:
-        if answer.is_error:
-            raise SystemExit(f"The service answered {answer.status_code}: {answer.text[:2000]}")
-        body: dict[str, Any] = answer.json()
-        return body
