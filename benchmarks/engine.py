@@ -29,7 +29,7 @@ from benchmarks.server import fresh_home, serving, stop_on_terminate
 
 AUTO = "auto"
 SINGLE = ("prototype", "ridge", "lda", "logistic", "logistic-names", "kernel", "mlp")
-TUNED = {"last_k": {"method": "last_k", "k": 4, "epochs": 4}, "lora": {"method": "lora", "epochs": 4}}
+TUNED = {"last_k": {"method": "last_k", "k": 4, "epochs": 3}, "lora": {"method": "lora", "epochs": 3}}
 """Methods that train the backbone: they take minutes, and are run where they are asked for."""
 METHODS: dict[str, Any] = {"logistic-names": {"method": "logistic", "prior": "names"}, **TUNED}
 """What a word of ``--methods`` means where it is not simply a method's name."""
