@@ -122,9 +122,23 @@ def test_a_method_with_names_is_held_to_more():
 
 
 def test_accuracy_has_no_target_where_none_was_set():
-    assert "logistic 1-shot accuracy" not in reached(
-        [fit("scikit-learn", 0.5, 3, shots=1), fit("logistic", 0.4, 2, shots=1)]
+    assert "logistic 2-shot accuracy" not in reached(
+        [fit("scikit-learn", 0.5, 3, shots=2), fit("logistic", 0.4, 2, shots=2)]
     )
+
+
+def test_of_all_rows_auto_has_a_figure_of_its_own():
+    base = fit("scikit-learn", 0.99, 0.3, shots=0)
+    assert reached([base, fit("auto", 0.925, 0.2, shots=0)])["auto, all rows, accuracy"]
+    assert not reached([base, fit("auto", 0.924, 0.2, shots=0)])["auto, all rows, accuracy"]
+    assert "auto-plain, all rows, accuracy" not in reached([base, fit("auto-plain", 0.9, 0.2, shots=0)])
+
+
+@pytest.mark.parametrize(("log_loss", "kept"), [(0.65, True), (0.66, False)])
+def test_at_five_shots_auto_has_two_thirds_of_the_baselines_log_loss(log_loss, kept):
+    seen = reached([fit("scikit-learn", 0.8, 1.0), fit("auto", 0.9, log_loss), fit("logistic", 0.9, 0.9)])
+    assert seen["auto 5-shot log loss below scikit-learn"] is kept
+    assert seen["logistic 5-shot log loss below scikit-learn"]
 
 
 @pytest.mark.parametrize(("seconds", "kept"), [(2.49, True), (2.51, False)])
@@ -498,7 +512,7 @@ def test_probabilities_of_rows_are_the_positive_class(credit):
 
 def test_ridge_is_held_to_scikit_learns():
     folds = [
-        Fold("diabetes", n, {"r2": 0.475, "rmse": 1.0}, {"r2": r2, "rmse": 1.0}, "ridge", 1.0)
+        Fold("diabetes", n, {"r2": 0.475, "rmse": 1.0}, {"r2": r2, "rmse": 1.0, "r2_kernel": 0.4}, "ridge", 1.0)
         for n, r2 in enumerate((0.47, 0.5))
     ]
     speeds = [
@@ -508,6 +522,8 @@ def test_ridge_is_held_to_scikit_learns():
     reached = {target.what: target.reached for target in tables_shown.targets(folds, speeds)}
     assert reached == {"diabetes r2": True, "server CPU ms, 1 row a call": False, "rows/s, 1,000 rows a call": True}
     assert not tables_shown.targets([replace(folds[1], service={"r2": 0.48})], [])[0].reached
+    better = replace(folds[0], baseline=folds[0].baseline | {"r2_kernel": 0.49})
+    assert not tables_shown.targets([better], [])[0].reached
     record.open_console().print(tables_shown.folds_table(folds), tables_shown.speed_table(speeds))
 
 
