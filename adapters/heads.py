@@ -41,7 +41,7 @@ class LayeredHead(Head):
     def first(self) -> tuple[F32, F32]:
         """Weight (m, d) and bias (m,) of the first layer."""
 
-    def rest(self, graph: Graph, first: str) -> str:  # noqa: ARG002
+    def rest(self, graph: Graph, first: str) -> str:  # noqa: ARG002  # heads of more than one layer write to it
         """Write what follows the first layer; see `graphs.Rest`."""
         return first
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import F32, Head, Task
+from adapters.base import F32, I64, Head, Task
 from adapters.errors import RequirementMissing
 from adapters.examples import Examples
 from adapters.torch_loop import Course, scores_of
@@ -62,13 +62,11 @@ class TunedHead(Head):
 
     def scores_of(self, task: Task) -> F32:
         """(n, c) float32 scores of the rows' items."""
-        return scores_of(self.scorer, Examples.of(self._rows(task), self.k))
+        return scores_of(self.scorer, Examples.of(replace(task, tuning=self.tuning, at=self._places(task)), self.k))
 
     def feed(self, task: Task) -> dict[str, npt.NDArray[Any]]:
         """The rows' items at the tap, padded to the longest of them."""
-        rows = self._rows(task)
-        assert rows.at is not None  # `_rows` said so  # noqa: S101
-        return dict(self.tuning.batch(self.k, rows.at.tolist()))
+        return dict(self.tuning.batch(self.k, self._places(task).tolist()))
 
     def onnx(self, temperature: float) -> bytes:
         """See `Head.onnx`; the file's metadata holds `classes` as JSON. Inputs as `feed` gives them."""
@@ -82,10 +80,10 @@ class TunedHead(Head):
     def _exported(self) -> bytes:
         return self.tuning.export(self.scorer, self.k)
 
-    def _rows(self, task: Task) -> Task:
+    def _places(self, task: Task) -> I64:
         if task.at is None:
             raise RequirementMissing(f"The rows name no items, and this head takes them at {self.tap!r}.")
-        return replace(task, tuning=self.tuning)
+        return task.at
 
 
 def scorer_of(trunk: "torch.nn.Module", weight: F32, bias: F32) -> "torch.nn.Module":

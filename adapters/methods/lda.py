@@ -67,12 +67,12 @@ class Lda(Method):
             grid = [grid[lowest_loss(task, left_out, leave_one_out(task, grid, self.priors))]]
         return tuple(self.model_copy(update={"gamma": gamma}) for gamma in grid)
 
-    def fallback(self, task: Task) -> Method:  # noqa: ARG002
+    def fallback(self, task: Task) -> Method:  # noqa: ARG002  # as `Method` has it
         """With a `gamma` that does well where nothing can be measured."""
         return self if self.gamma is not None else self.model_copy(update={"gamma": _UNMEASURED_GAMMA})
 
     @classmethod
-    def proposals(cls, task: Task) -> tuple[Method, ...]:  # noqa: ARG003
+    def proposals(cls, task: Task) -> tuple[Method, ...]:  # noqa: ARG003  # as `Method` has it
         """Itself."""
         return (cls(),)
 

@@ -62,12 +62,12 @@ class Ridge(Method):
             grid = [grid[lowest_loss(task, left_out, leave_one_out(task, grid))]]
         return tuple(self.model_copy(update={"l2": l2}) for l2 in grid)
 
-    def fallback(self, task: Task) -> Method:  # noqa: ARG002
+    def fallback(self, task: Task) -> Method:  # noqa: ARG002  # as `Method` has it
         """With an `l2` that does well where nothing can be measured."""
         return self if self.l2 is not None else self.model_copy(update={"l2": _UNMEASURED_L2})
 
     @classmethod
-    def proposals(cls, task: Task) -> tuple[Method, ...]:  # noqa: ARG003
+    def proposals(cls, task: Task) -> tuple[Method, ...]:  # noqa: ARG003  # as `Method` has it
         """Itself."""
         return (cls(),)
 

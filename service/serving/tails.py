@@ -33,16 +33,14 @@ class Addressed(Encoded):
 
 
 @dataclass(frozen=True)
-class Addressing:
-    """A backbone whose items are addressed to one head.
+class _OfBackbone:
+    """Says of itself what its backbone says.
 
     Attributes:
-        backbone: Prepares them.
-        head: Answers them.
+        backbone: The one.
     """
 
     backbone: Backbone
-    head: GraphHead
 
     @property
     def card(self) -> Card:
@@ -58,6 +56,18 @@ class Addressing:
     def provider(self) -> str:
         """Of the backbone."""
         return self.backbone.provider
+
+
+@dataclass(frozen=True)
+class Addressing(_OfBackbone):
+    """A backbone whose items are addressed to one head.
+
+    Attributes:
+        backbone: Prepares them.
+        head: Answers them.
+    """
+
+    head: GraphHead
 
     def prepare(self, items: Sequence[Item]) -> list[Encoded]:
         """See `Backbone.prepare`."""
@@ -69,7 +79,7 @@ class Addressing:
 
 
 @dataclass(frozen=True)
-class Branching:
+class Branching(_OfBackbone):
     """A backbone that runs addressed items: through its trunk together, then each through its own head.
 
     Attributes:
@@ -78,24 +88,8 @@ class Branching:
         trunks: Opens the trunk where it has been let go.
     """
 
-    backbone: Backbone
     tap: str
     trunks: Trunks
-
-    @property
-    def card(self) -> Card:
-        """Of the backbone."""
-        return self.backbone.card
-
-    @property
-    def limits(self) -> BatchLimits:
-        """Of the backbone."""
-        return self.backbone.limits
-
-    @property
-    def provider(self) -> str:
-        """Of the backbone."""
-        return self.backbone.provider
 
     def prepare(self, items: Sequence[Item]) -> list[Encoded]:
         """See `Backbone.prepare`; nobody answers these."""
