@@ -3,14 +3,14 @@
 (features ->) compare -> calibrate -> fit -> evaluate -> export -> verify
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from adapters.base import Head, Method, Need, Task
+from adapters.adaptation import STAGES, Adaptation, Stages
+from adapters.base import Method, Need, Task
 from adapters.comparison import Comparison
 from adapters.decision import Decision, decide
 from adapters.evaluate import report
@@ -25,8 +25,7 @@ from adapters.race import compare
 from adapters.verify import verify
 from models.errors import WrongInput
 
-STAGES = ("features", "compare", "calibrate", "fit", "evaluate", "export", "verify")
-"""In this order; names of what `on_stage` hears and of `Adaptation.seconds`. The first one only of several blocks."""
+__all__ = ["STAGES", "Adaptation", "adapt"]
 
 _PARENT_SAW = (
     "The parent that its weights were pulled toward may have learned from rows that are held out here; as far as it "
@@ -36,49 +35,6 @@ _PARENT_SAW = (
 _BLOCKS_SAW = (
     "Which blocks it learns from was chosen on rows that are held out here, so these figures may be a little too good."
 )
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """A fitted, calibrated, exported and verified adapter.
-
-    Attributes:
-        kind: How serving runs it: as rows of the shared head table, or the ONNX file as it is.
-        method: With every parameter filled in.
-        temperature: Positive; 1 for regression.
-        thresholds: (k,) probability from which on a row has each class; () but where it may have several.
-        calibrated: Whether the temperature was measured on held-out rows; otherwise it is the method's default.
-            False for regression, which has no probabilities.
-        head: The reference.
-        onnx: The head with its temperature as an ONNX file.
-        tables: The same for serving (safetensors); None for kind ``graph``.
-        files: Further files of the version, by name.
-        tap: What the head takes: ``block<k>`` or ``input`` of the backbone; "" for what the task's `z` is of.
-        parts: First and behind the last column of each piece of the task's `z` that it takes; () for all of it.
-        tried: Every candidate that was compared to its end, as JSON methods.
-        again: The method, as JSON, with which the same task gives the same bytes whatever the time.
-        early: Whether the budget ended something before its end.
-        report: See `evaluate.report`; has ``guard`` (see `guard.weigh`) and ``seconds`` beside; of a task with a parent
-            ``growth`` (see `growth.growth`), of several blocks ``features`` (see `features.choose_features`).
-        seconds: By stage.
-    """
-
-    kind: Literal["affine", "graph"]
-    method: Method
-    temperature: float
-    thresholds: tuple[float, ...]
-    calibrated: bool
-    head: Head
-    onnx: bytes
-    tables: bytes | None
-    files: dict[str, bytes]
-    tap: str
-    parts: tuple[tuple[int, int], ...]
-    tried: list[dict[str, Any]]
-    again: dict[str, Any]
-    early: bool
-    report: dict[str, Any]
-    seconds: dict[str, float]
 
 
 def adapt(
@@ -109,7 +65,7 @@ def adapt(
     method.admit(task)
     _admit_embeddings(task)
     notes: list[str] = []
-    stages = _Stages(task, on_stage, clock)
+    stages = Stages(task, on_stage, clock)
     task = replace(task, say=_hear(task, notes))
     chosen = None
     if task.parts:
@@ -159,26 +115,6 @@ def adapt(
         report=measured | {"seconds": dict(stages.seconds)},
         seconds=stages.seconds,
     )
-
-
-class _Stages:
-    """Says where the work is, asks whether to go on, and takes the time."""
-
-    def __init__(self, task: Task, on_stage: Callable[[str, float], None], clock: Callable[[], float]) -> None:
-        self.seconds: dict[str, float] = {}
-        self._task = task
-        self._on_stage = on_stage
-        self._clock = clock
-
-    @contextmanager
-    def run(self, name: str) -> Iterator[Callable[[float], None]]:
-        """One stage; gives what to call with its fraction."""
-        self._on_stage(name, 0.0)
-        self._task.check()
-        start = self._clock()
-        yield lambda fraction: self._on_stage(name, fraction)
-        self.seconds[name] = self._clock() - start
-        self._on_stage(name, 1.0)
 
 
 def _counted(task: Task) -> Task:

@@ -22,6 +22,8 @@ from adapters.encoding import Encoding
 from adapters.errors import DatasetTooSmall, RequirementMissing, TargetOutOfRange, TaskUnsupported
 
 if TYPE_CHECKING:
+    from adapters.ensembles.members import Member
+    from adapters.signatures import Signatures
     from models.tuning import Tuning
 
 F32 = npt.NDArray[np.float32]
@@ -42,6 +44,8 @@ class Need(StrEnum):
     NAMES = "names"
     PARENT = "parent"
     TUNING = "tuning"
+    SIGNATURES = "signatures"
+    MEMBERS = "members"
 
 
 class TaskKind(StrEnum):
@@ -113,8 +117,8 @@ class Task:
     Attributes:
         z: (n, d) float32 embeddings at the backbone's tap, or the rows of `table` as `encoding` encodes them.
         y: (n,) int64 in [0, k): index into `classes`, every class with at least one row (but for those that `parent`
-            brings along, see `absent`); or (n, k) bool, any number of classes a row; or (n,) float64 targets, any unit,
-            where there are no classes.
+            or `signatures` bring along, see `absent`); or (n, k) bool, any number of classes a row; or (n,) float64
+            targets, any unit, where there are no classes.
         classes: k names, in the order that every answer keeps; none for regression.
         groups: (n,) int64; rows of one group (duplicates, one patient, one session) are never split across folds.
         names: (k, d) float32 embeddings of the class names by the same backbone, or None where there are none.
@@ -130,6 +134,9 @@ class Task:
         at: (n,) int64 place of each row among the items of `tuning`; None where there is no `tuning`.
         peft: Files of a LoRA adapter in PEFT's format, by name, that a fit starts from; None where there are none.
         parts: What `z` is made of, one after the other, where it holds more than one embedding; to choose from.
+        signatures: Of the classes, row by row as `classes` has them; None where there are none. Of embeddings of the
+            task's own backbone `names` are the same rows.
+        members: Published versions to average, see `adapters.ensembles`; none but for that.
         device: What heavy algebra runs on: ``cpu`` or ``cuda``.
         left_s: Seconds that are left of the caller's budget; who loops for long ends early with its best so far.
         say: Called with a sentence that the report is to hold, such as that the device had too little memory.
@@ -151,6 +158,8 @@ class Task:
     at: I64 | None = None
     peft: Mapping[str, bytes] | None = None
     parts: tuple[Part, ...] = ()
+    signatures: "Signatures | None" = None
+    members: "tuple[Member, ...]" = ()
     device: str = "cpu"
     left_s: Callable[[], float] = field(default=_for_ever, compare=False)
     say: Callable[[str], None] = field(default=_unheard, compare=False)
@@ -215,7 +224,7 @@ class Task:
 
     @property
     def absent(self) -> Mask:
-        """(k,) classes without a row: `parent` knows them, and these rows do not show them."""
+        """(k,) classes without a row: `parent` or `signatures` know them, and these rows do not show them."""
         return np.equal(self.counts, 0)
 
     @property
@@ -418,6 +427,11 @@ class Method(BaseModel, ABC):
                 f"{self.method!r} with these parameters grows from a published version, and none was named. Name it "
                 'in "parents", or use "prior": "none".'
             )
+        if Need.SIGNATURES in self.requirements() and task.signatures is None:
+            raise RequirementMissing(
+                f"{self.method!r} tells classes by their attributes, and no signatures were named. POST /v1/signatures "
+                'takes a table of classes and attributes; name what it answers in "signatures".'
+            )
         if Need.NAMES in self.requirements() and task.names is None:
             raise RequirementMissing(
                 f"{self.method!r} with these parameters learns from the names of the classes, and there are none that "
@@ -454,8 +468,20 @@ class Method(BaseModel, ABC):
         if Need.PARENT in self.requirements() and task.parent is not None:
             # What the parent knows needs no rows; what is new does.
             counts = np.where(np.arange(len(counts)) < len(task.parent.classes), np.maximum(counts, 1), counts)
+        if task.signatures is not None and {Need.SIGNATURES, Need.NAMES} & self.needs:
+            # Classes without rows are what such a method is for; those with rows are counted.
+            counts = self._admit_seen(counts)
         if counts.min() < self.smallest.rows_per_class:
             raise DatasetTooSmall(
                 f"Class {task.classes[int(counts.argmin())]!r} has {counts.min()} example(s); {self.method!r} needs at "
                 f"least {self.smallest.rows_per_class}. Add examples of it or leave the class out."
             )
+
+    def _admit_seen(self, counts: I64) -> I64:
+        seen = counts[counts > 0]
+        if len(seen) < self.smallest.classes:
+            raise DatasetTooSmall(
+                f"{len(seen)} of the {len(counts)} classes of the signatures have examples; {self.method!r} learns "
+                f"from at least {self.smallest.classes}. Add labelled examples of other classes."
+            )
+        return seen

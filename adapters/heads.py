@@ -45,6 +45,11 @@ class LayeredHead(Head):
         """Write what follows the first layer; see `graphs.Rest`."""
         return first
 
+    @property
+    def affine(self) -> "AffineHead | None":
+        """What serving keeps of it in its shared table (behind the map, where there is one); None where it cannot."""
+        return None
+
     def onnx(self, temperature: float) -> bytes:
         """See `Head.onnx`; the file's metadata holds `classes` as JSON."""
         name = type(self).__name__.removesuffix("Head").lower() + "_head"
@@ -72,6 +77,11 @@ class AffineHead(LayeredHead):
     def first(self) -> tuple[F32, F32]:
         """All of it."""
         return self.weight, self.bias
+
+    @property
+    def affine(self) -> "AffineHead":
+        """Itself."""
+        return self
 
     def scores(self, z: F32) -> F32:
         """(n, d) float32 to (n, k) float32; see `Head.scores`."""
@@ -113,6 +123,11 @@ class MappedHead(LayeredHead):
     def scores(self, z: F32) -> F32:
         """(n, d) float32 to (n, k) float32; see `Head.scores`."""
         return self.head.scores(self.map.apply(z))
+
+    @property
+    def affine(self) -> AffineHead:
+        """The head on the features."""
+        return self.head
 
     def files(self) -> dict[str, bytes]:
         """The map."""
@@ -248,14 +263,8 @@ def publishable(head: Head, task: Task) -> Head:
 
 
 def affine_part(head: Head) -> AffineHead | None:
-    """What serving keeps of a head in its shared table (behind the map, where there is one); None where it cannot."""
-    match head:
-        case AffineHead():
-            return head
-        case MappedHead(head=affine):
-            return affine
-        case _:
-            return None
+    """See `LayeredHead.affine`; None of any other head."""
+    return head.affine if isinstance(head, LayeredHead) else None
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,9 @@ class Manifest:
         parents: References of the versions that it grew from, such as ``intents:3``.
         request: What was asked for, as the order of a fit says it: enough to fit it again.
         code: sha256 (hex) over the code that fits; the same code and request give the same bytes.
+        signatures: Id of the signatures that tell its classes; empty without.
+        backbones: Of an average over several backbones each of them, in the order in which their embeddings stand side
+            by side: `backbone`, `backbone_digest`, `tap`, `parts` and `long`. None where `backbone` is the only one.
 
     Fields from `modality` on may be missing in what was stored before they existed.
     """
@@ -105,6 +108,8 @@ class Manifest:
     parents: tuple[str, ...] = ()
     request: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
+    signatures: str = ""
+    backbones: tuple[Mapping[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -146,7 +151,7 @@ class Manifest:
         return cls(**(complete | tuples | {"files": files}))
 
 
-_TUPLES = ("classes", "columns", "thresholds", "parts", "parents")
+_TUPLES = ("classes", "columns", "thresholds", "parts", "parents", "backbones")
 """Fields that are lists in JSON."""
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -178,6 +183,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "parents": list,
     "request": dict,
     "code": str,
+    "signatures": str,
+    "backbones": list,
 }
 
 _LATER: dict[str, Any] = {
@@ -190,6 +197,8 @@ _LATER: dict[str, Any] = {
     "parents": [],
     "request": {},
     "code": "",
+    "signatures": "",
+    "backbones": [],
 }
 """What a manifest means that was stored before these fields existed."""
 

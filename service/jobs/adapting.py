@@ -22,7 +22,7 @@ FACTS = ("modality", "task", "schema", "width")
 """Of a dataset, what the child needs to know to read its items."""
 
 _NOT_IN_MANIFEST = {"metrics", "seconds", "files", "torch"}
-_TUPLES = ("classes", "columns", "thresholds", "parents")
+_TUPLES = ("classes", "columns", "thresholds", "parents", "backbones")
 
 _logger = logging.getLogger(__name__)
 

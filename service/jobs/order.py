@@ -10,7 +10,7 @@ class Order:
 
     Attributes:
         job: The job's id.
-        dataset, dataset_sha256, blob: What to fit to, and the digest of its items.
+        dataset, dataset_sha256, blob: What to fit to, and the digest of its items; empty where there are no rows.
         facts: Of the dataset: `modality`, `task` and, for tables, `schema`.
         backbone: Name of the backbone; empty where there is none, ``auto`` where it is chosen among `candidates`.
         long: What becomes of long texts.
@@ -25,6 +25,10 @@ class Order:
         entries: What each backbone of the order was made of, as `models.catalog.Entry.to_dict` gives it, by name.
         parents: Versions to grow from: `ref`, `blob` of the head's table, `classes`, `temperature`, `tap`, `parts`.
         peft: Blobs of a LoRA adapter in PEFT's format to start from, by file name.
+        signatures: Id of the signatures that tell the classes; empty where there are none.
+        signatures_blob: Their digest.
+        members: Versions to average: `ref`, `blob` of the ONNX file, `classes`, `method`, `backbone`,
+            `backbone_digest`, `tap`, `parts`, `long`, `dataset` and `labels` (what its labels are called here).
     """
 
     job: str
@@ -45,6 +49,9 @@ class Order:
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     parents: list[dict[str, Any]] = field(default_factory=list)
     peft: dict[str, str] = field(default_factory=dict)
+    signatures: str = ""
+    signatures_blob: str = ""
+    members: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class Outcome:
     thresholds: list[float]
     parts: list[list[int]]
     parents: list[str]
+    signatures: str
+    backbones: list[dict[str, Any]]
     request: dict[str, Any]
     code: str
     dataset: str

@@ -97,6 +97,8 @@ class _Fitting(_Request):
     parents: Annotated[tuple[str, ...], BeforeValidator(_parents), Field(max_length=1)] = ()
     """The version to grow from, such as `intents:3`: the new one starts there, stays close to it, and keeps its classes
     in their order; the dataset may bring more rows, new classes, or both."""
+    signatures: str | None = None
+    """Id of the signatures (`sig_...`) that tell the classes, those included that the dataset has no example of."""
     peft: str | None = None
     """Folder of a LoRA adapter in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`) to start from, for
     the method `lora`; it lies under a folder that the operator allows."""
