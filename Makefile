@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-serving bench-tables bench-media bench-engine bench-heads bench-serving-images bench-start serve demo docs bento clean
+.PHONY: help setup fmt lint test test-quick bench bench-banking77 bench-serving bench-tables bench-media bench-engine bench-heads bench-zero-shot bench-ensembles bench-serving-images bench-start serve demo docs bento clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -44,7 +44,7 @@ serve: setup  ## Serve on http://127.0.0.1:3000 until Ctrl-C
 demo: setup  ## Upload, adapt, predict: the main job, start to end
 	@$(BIN)/python examples/demo.py
 
-bench: bench-banking77 bench-tables bench-media bench-engine bench-heads bench-serving bench-serving-images bench-start  ## All benchmarks (needs BENCH_DATA)
+bench: bench-banking77 bench-tables bench-media bench-engine bench-heads bench-zero-shot bench-ensembles bench-serving bench-serving-images bench-start  ## All benchmarks (needs BENCH_DATA)
 
 bench-banking77: setup  ## Accuracy, log loss and seconds on Banking77 over HTTP (needs BENCH_DATA)
 	$(BIN)/python -m benchmarks.banking77
@@ -63,6 +63,15 @@ bench-engine: setup  ## `auto` beside every single method, over HTTP; an hour (n
 
 bench-heads: setup  ## What heads cost against rows, width and classes, beside scikit-learn; writes the plots of docs/costs.md
 	$(BIN)/python -m benchmarks.heads
+
+bench-zero-shot: setup  ## Classes without examples on AwA and Banking77, and what they cost (needs BENCH_DATA)
+	$(BIN)/python -m benchmarks.zero_shot
+	$(BIN)/python -m benchmarks.zero_shot_cost
+	$(BIN)/python -m benchmarks.new_classes
+	$(BIN)/python -m benchmarks.mixture_cifar10
+
+bench-ensembles: setup  ## Weighted averages beside their members (needs BENCH_DATA)
+	$(BIN)/python -m benchmarks.ensembles
 
 bench-serving-images: setup  ## Rate of served images beside ONNX Runtime and FastAPI (needs BENCH_DATA)
 	$(BIN)/python -m benchmarks.serving_images

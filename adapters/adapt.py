@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from adapters.adaptation import STAGES, Adaptation, Stages
+from adapters.admission import admit_embeddings, counted
 from adapters.base import Method, Need, Task
 from adapters.comparison import Comparison
 from adapters.decision import Decision, decide
@@ -18,12 +17,12 @@ from adapters.features import choose_features
 from adapters.folds import sample_rows
 from adapters.growth import growth
 from adapters.heads import affine_part, publishable, tables_bytes
-from adapters.linalg import blocks
 from adapters.methods import parse_method
 from adapters.methods.auto import Auto
 from adapters.race import compare
 from adapters.verify import verify
-from models.errors import WrongInput
+from adapters.zero_shot.adapt import adapt_unseen
+from adapters.zero_shot.candidates import tells_unseen
 
 __all__ = ["STAGES", "Adaptation", "adapt"]
 
@@ -61,9 +60,16 @@ def adapt(
     Cost: One core, 77 classes: ``auto`` 0.7 s for 385 rows 384 wide, 4.5 s for 1,000 rows 768 wide. More than 12,000
         rows are compared on a sample of 10,000: ``logistic`` on 100,000 rows, 384 wide, 100 classes takes 27 s.
     """
-    task = _counted(method.view(task))
+    task = counted(method.view(task))
+    if Need.MEMBERS in method.requirements():
+        # It fits members again through this module.
+        from adapters.ensembles.adapt import adapt_ensemble
+
+        return adapt_ensemble(task, method, on_stage=on_stage, clock=clock)
+    if _by_signatures(method, task):
+        return adapt_unseen(task, method, on_stage=on_stage, clock=clock)
     method.admit(task)
-    _admit_embeddings(task)
+    admit_embeddings(task)
     notes: list[str] = []
     stages = Stages(task, on_stage, clock)
     task = replace(task, say=_hear(task, notes))
@@ -117,29 +123,11 @@ def adapt(
     )
 
 
-def _counted(task: Task) -> Task:
-    """Without the rows that weigh nothing: they are as if they were not there."""
-    if task.weights is None or (task.weights > 0).all():
-        return task
-    return task.rows(task.weights > 0)
-
-
-def _admit_embeddings(task: Task) -> None:
-    """Refuse numbers that nothing can be computed with, before they end an algorithm somewhere inside."""
-    for rows in blocks(task.z):
-        finite = np.isfinite(task.z[rows]).all(axis=1)
-        if not finite.all():
-            row = rows.start + int(finite.argmin())
-            raise WrongInput(
-                f"The embedding of row {row} holds a number that is not finite. Leave the row out, or use another "
-                "backbone: this one cannot embed it."
-            )
-    if task.names is not None and not np.isfinite(task.names).all():
-        name = task.classes[int(np.isfinite(task.names).all(axis=1).argmin())]
-        raise WrongInput(
-            f"The embedding of the class name {name!r} holds a number that is not finite. Rename the class, or use "
-            "another backbone."
-        )
+def _by_signatures(method: Method, task: Task) -> bool:
+    """Whether classes are told by their signatures: the method asks for it, or there are classes without rows."""
+    if Need.SIGNATURES in method.requirements():
+        return True
+    return method.method in {"auto", "names"} and tells_unseen(task)
 
 
 def _hear(task: Task, notes: list[str]) -> Callable[[str], None]:

@@ -68,13 +68,43 @@ def decide(task: Task, comparison: Comparison, *, free: bool) -> Decision:
     entries = weigh(_by_row(task, crossed), fallbacks, task.groups, task.weights, task.seed)
     said = notes(entries)
     other = instead(entries, fallbacks) if free else None
-    if other is not None:
-        said = [_instead(comparison.methods[choice.index], comparison.methods[other])]
-        choice = replace(choice, index=other)
-        alone = comparison.only(other)
-        judged = alone.judged(pick(alone, task.y, alone.held_out), task.groups)
+    if other is not None and other.index is not None:
+        index, group = _published_instead(task, comparison, choice, judged, other)
+        said = [_instead(comparison.methods[choice.index], comparison.methods[index])]
+        choice = replace(choice, index=index)
+        judged = group.judged(pick(group, task.y, group.held_out), task.groups)
         crossed = cross(judged, task.y)
     return Decision(choice, judged, crossed, nearest, _thresholds(task, comparison, choice), entries, said)
+
+
+def _published_instead(
+    task: Task, comparison: Comparison, choice: Choice, judged: Comparison, other: Fallback
+) -> tuple[int, Comparison]:
+    """The candidate to publish instead of the choice, and what it was chosen among, which judges it.
+
+    That what was chosen is no better than the plain ones may be the fault of the rule that prefers what is simple: the
+    candidate with the lowest loss stands up for names or parent then, with those of its kind.
+    """
+    assert other.index is not None  # noqa: S101  # `instead` gives what can be published
+    if other.name != "plain":
+        return other.index, comparison.only(other.index)
+    lowest = min(comparison.plain(), key=lambda index: float(choice.loss[index]))
+    kin = _some(comparison, _kin(comparison, lowest))
+    crossed = cross(replace(kin, folds=judged.folds, scored=()), task.y)
+    entry = weigh(_by_row(task, crossed), [other], task.groups, task.weights, task.seed)[0]
+    if entry["p_better"] is not None and entry["p_better"] > 0.5:
+        return lowest, kin
+    return other.index, _some(comparison, _untransferred(comparison))
+
+
+def _kin(comparison: Comparison, index: int) -> list[int]:
+    """Candidates of the same method with the same needs."""
+    one = comparison.methods[index]
+    return [
+        i
+        for i in comparison.plain()
+        if comparison.methods[i].method == one.method and comparison.methods[i].requirements() == one.requirements()
+    ]
 
 
 def _by_row(task: Task, crossed: Crossed) -> F64:
@@ -131,9 +161,12 @@ def _fallbacks(
     if nearest is not None and index != choice.index:
         yield Fallback("nearest_mean", _at_own_temperature(nearest, task, judged), index)
     yield _constant(task, judged)
-    if task.kind is TaskKind.CLASSIFICATION and task.names is not None and task.names.shape[1] == task.z.shape[1]:
+    named = task.names is not None and task.names.shape[1] == task.z.shape[1]
+    if task.kind is TaskKind.CLASSIFICATION and task.names is not None and named and chosen.method != "names":
         cosine = unit_rows(task.z.astype(np.float64)) @ unit_rows(task.names.astype(np.float64)).T
-        yield Fallback("names", _at_own_temperature(cosine.astype(np.float32), task, judged))
+        yield Fallback(
+            "names", _at_own_temperature(cosine.astype(np.float32), task, judged), _index(comparison, "names", {})
+        )
     if task.parent is not None:
         yield from _parent(task, judged)
     if chosen.requirements() & _TRANSFER:
@@ -173,15 +206,33 @@ def _parent(task: Task, judged: Comparison) -> Iterator[Fallback]:
 
 
 def _plain(task: Task, comparison: Comparison, choice: Choice, judged: Comparison) -> Iterator[Fallback]:
-    """Without names, parent or a trained backbone: the best such candidate, or see `_without_transfer`."""
-    able = [i for i in comparison.plain() if not comparison.methods[i].requirements() & _TRANSFER]
+    """Without names, parent or a trained backbone: what is chosen among such candidates, or see `_without_transfer`."""
+    able = _untransferred(comparison)
     if able:
-        best = min(able, key=lambda i: float(choice.loss[i]))
-        yield Fallback("plain", _at_own_temperature(comparison.scores[best], task, judged), best)
+        # Chosen fold by fold, as the candidate was: the best of many on the rows that judge it would look too good.
+        group = _some(comparison, able)
+        own = pick(group, task.y, group.held_out)
+        crossed = cross(replace(group, folds=judged.folds, scored=()), task.y)
+        yield Fallback("plain", _by_row(task, crossed), able[own.index])
         return
     scores = _scores_of(_without_transfer(comparison.methods[choice.index], task), task)
     if scores is not None:
         yield Fallback("plain", _at_own_temperature(scores, task, judged))
+
+
+def _untransferred(comparison: Comparison) -> list[int]:
+    """Candidates that can be published and take nothing from elsewhere than the rows."""
+    return [i for i in comparison.plain() if not comparison.methods[i].requirements() & _TRANSFER]
+
+
+def _some(comparison: Comparison, indices: list[int]) -> Comparison:
+    """The same with some of the candidates."""
+    return replace(
+        comparison,
+        methods=tuple(comparison.methods[i] for i in indices),
+        scores=tuple(comparison.scores[i] for i in indices),
+        scored=tuple(comparison.scored[i] for i in indices if comparison.scored),
+    )
 
 
 def _without_transfer(method: Method, task: Task) -> Method:
@@ -217,6 +268,6 @@ def _index(comparison: Comparison, method: str, parameters: dict[str, Any]) -> i
 
 def _instead(chosen: Method, other: Method) -> str:
     return (
-        f"{chosen.method!r} was chosen first; {other.method!r}, which needs less, is likelier than not to be better on "
-        "held-out rows, and was published instead."
+        f"{chosen.method!r} was chosen first; {other.method!r} is likelier than not to be better on held-out rows, and "
+        "was published instead."
     )

@@ -54,14 +54,14 @@ def weigh(
     return [_entry(losses, fallback, groups, weights, np.random.default_rng(seed)) for fallback in fallbacks]
 
 
-def instead(entries: Sequence[dict[str, Any]], fallbacks: Sequence[Fallback]) -> int | None:
-    """Which candidate to publish instead: the best of those that are more likely than not better; None for none."""
+def instead(entries: Sequence[dict[str, Any]], fallbacks: Sequence[Fallback]) -> Fallback | None:
+    """What to publish instead: the best candidate of those that are more likely than not better; None for none."""
     able = [
-        (entry["loss"], fallback.index)
+        (entry["loss"], fallback)
         for entry, fallback in zip(entries, fallbacks, strict=True)
         if fallback.index is not None and entry["p_better"] is not None and entry["p_better"] < 0.5
     ]
-    return min(able)[1] if able else None
+    return min(able, key=lambda one: float(one[0]))[1] if able else None
 
 
 _WORDS = {

@@ -4,16 +4,28 @@ described (table, texts, mixtures) -> Signatures -> Task.signatures, in the orde
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from graphlib import CycleError, TopologicalSorter
+from math import isfinite
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from adapters.base import F32, Mask
-from adapters.errors import RequirementMissing
-from models.errors import WeightsCorrupt
+from adapters.errors import ParameterInvalid, RequirementMissing
+from models.errors import InputError, Problem, WeightsCorrupt
+
+Kind = Literal["binary", "continuous", "embedding"]
+"""What the values of an attribute are: 0 and 1 alone, any numbers, or one dimension of an embedding."""
+
+Mixture = Sequence[tuple[str, float]]
+"""Classes, each with its weight: positive; only their proportions count."""
+
+_LISTED = 5
+_UNIT = 1e-3
+"""How far the length of an embedding may be from 1: those in half precision are off by less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +53,13 @@ class Signatures:
         result: Mask = ((known == 0) | (known == 1)).all(axis=0)
         return result
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """One an attribute; one of which nothing is known counts as binary."""
+        if self.space:
+            return tuple("embedding" for _ in self.attributes)
+        return tuple("binary" if is_binary else "continuous" for is_binary in self.binary)
+
     def of(self, classes: Sequence[str]) -> Self:
         """The rows of these classes, in this order.
 
@@ -57,6 +76,25 @@ class Signatures:
             )
         rows = [place[name] for name in classes]
         return replace(self, classes=tuple(classes), values=self.values[rows])
+
+    def reordered(self, attributes: Sequence[str]) -> Self:
+        """The columns of these attributes, in this order; groups keep theirs.
+
+        Args:
+            attributes: The names there are, each once.
+
+        Raises:
+            RequirementMissing: They are not the same names.
+        """
+        if tuple(attributes) == self.attributes:
+            return self
+        place = {name: column for column, name in enumerate(self.attributes)}
+        if len(attributes) != len(place) or set(attributes) != set(place):
+            raise RequirementMissing(_other_attributes(attributes, self.attributes))
+        columns = [place[name] for name in attributes]
+        now_at = {column: at for at, column in enumerate(columns)}
+        groups = tuple((name, tuple(sorted(now_at[column] for column in group))) for name, group in self.groups)
+        return replace(self, attributes=tuple(attributes), values=self.values[:, columns], groups=groups)
 
     def filled(self, known: Mask) -> F32:
         """(k, a) with what is missing replaced by the attribute's mean over some classes.
@@ -95,6 +133,99 @@ class Signatures:
         if found.values.shape != (len(found.classes), len(found.attributes)):
             raise WeightsCorrupt(f"The signatures' table is {found.values.shape}; the names say otherwise.")
         return found
+
+
+def mixed(signatures: Signatures, mixtures: Mapping[str, Mixture]) -> Signatures:
+    """The same with more classes, each the weighted mean of others: (k + number of mixtures, a).
+
+    A value is missing where one of the classes that are mixed has none. Embeddings that all have length 1 give a
+    mixture of length 1.
+
+    Args:
+        signatures: Of k classes.
+        mixtures: By the new class's name, in the order in which they are put behind the k; one may be made of others.
+
+    Raises:
+        RequirementMissing: A mixture names a class that is not there.
+        ParameterInvalid: A mixture has the name of a class that is there, names none, or one twice; a weight is not
+            positive; or mixtures are made of one another in a circle. `problems` point into `mixtures`.
+    """
+    rows = {name: signatures.values[at] for at, name in enumerate(signatures.classes)}
+    for name, mixture in mixtures.items():
+        _check_mixture(name, mixture, rows, mixtures)
+    for name in _parts_first(mixtures):
+        if name in mixtures:
+            parts, weights = zip(*mixtures[name], strict=True)
+            rows[name] = _mean([rows[part] for part in parts], weights, embedded=bool(signatures.space))
+    classes = (*signatures.classes, *mixtures)
+    values = np.stack([rows[name] for name in classes]) if classes else signatures.values
+    return replace(signatures, classes=classes, values=values)
+
+
+def _check_mixture(name: str, mixture: Mixture, known: Mapping[str, F32], mixtures: Mapping[str, Mixture]) -> None:
+    parts = [part for part, _ in mixture]
+    if name in known:
+        raise _wrong_mixture(name, "is a class with a row of its own; give it another name")
+    if not parts:
+        raise _wrong_mixture(name, "names no class; name one or more, each with a weight")
+    if lacking := [part for part in parts if part not in known and part not in mixtures]:
+        sentence = (
+            f"names {lacking[0][:60]!r}, which is not there; add its row, or name one of the {len(known)} classes"
+        )
+        raise _wrong_mixture(name, sentence, RequirementMissing)
+    if len(set(parts)) < len(parts):
+        twice = next(part for part in parts if parts.count(part) > 1)
+        raise _wrong_mixture(name, f"names {twice[:60]!r} twice; name it once, with the sum of its weights")
+    for part, weight in mixture:
+        if not (isfinite(weight) and weight > 0):
+            sentence = (
+                f"gives {part[:60]!r} the weight {weight:g}; a weight is finite and above 0, or the class left out"
+            )
+            raise _wrong_mixture(name, sentence)
+
+
+def _parts_first(mixtures: Mapping[str, Mixture]) -> Iterator[str]:
+    """Names such that whatever a mixture is made of comes before it."""
+    try:
+        yield from TopologicalSorter(
+            {name: [part for part, _ in parts] for name, parts in mixtures.items()}
+        ).static_order()
+    except CycleError as error:
+        circle = error.args[1]
+        shown = " of ".join(repr(name[:60]) for name in circle[:_LISTED])
+        sentence = f"is made of itself ({shown}); describe one of them by attributes"
+        raise _wrong_mixture(next(name for name in mixtures if name in circle), sentence) from None
+
+
+def _mean(rows: Sequence[F32], weights: Sequence[float], *, embedded: bool) -> F32:
+    # Shares first: the sum of weights near the largest float is infinite.
+    shares = np.asarray(weights, dtype=np.float64) / max(weights)
+    stacked = np.stack(rows)
+    mean: F32 = (shares @ stacked.astype(np.float64) / shares.sum()).astype(np.float32)
+    length = float(np.linalg.norm(mean))
+    if embedded and length > 0 and (np.abs(np.linalg.norm(stacked, axis=1) - 1) <= _UNIT).all():
+        return (mean / np.float32(length)).astype(np.float32)
+    return mean
+
+
+def _wrong_mixture(name: str, sentence: str, error: type[InputError] = ParameterInvalid) -> InputError:
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    return error(f"The mixture {name[:60]!r} {sentence}.", problems=[Problem(sentence, pointer=pointer)])
+
+
+def _other_attributes(wanted: Sequence[str], there: Sequence[str]) -> str:
+    lacking, more = sorted(set(wanted) - set(there)), sorted(set(there) - set(wanted))
+    return (
+        f"{len(wanted)} attributes were asked for and the signatures have {len(there)}: they lack "
+        f"{listed(lacking) or 'none'}, and {listed(more) or 'none'} of theirs was not asked for. Describe the "
+        "classes by the same attributes."
+    )
+
+
+def listed(names: Sequence[str], most: int = _LISTED) -> str:
+    """The first names in quotes, cut, and how many more there are."""
+    shown = ", ".join(repr(name[:60]) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 _ABOUT = "about"

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from adapters.base import F32, I64, Head, Task
 from adapters.columns import Rows
+from adapters.ensembles.head import EnsembleHead
 from adapters.heads import MAP_NAME, LayeredHead, RowHead, read_tables
 from adapters.linalg import log_softmax
 from adapters.maps import FourierMap
@@ -28,8 +29,8 @@ def verify(
 ) -> float:
     """Run what is published on training rows and on probes, and compare it with the head.
 
-    Probes are random embeddings at the scale of the task's; or rows of a table with missing numbers, missing and
-    unknown categories, one with nothing at all; none for a head that takes anything else.
+    Probes are random embeddings at the scale of the task's, also where it has no rows; or rows of a table with missing
+    numbers, missing and unknown categories, one with nothing at all; none for a head that takes anything else.
 
     Args:
         head: The reference: of classes, or of one value where it has none.
@@ -60,15 +61,23 @@ def verify(
 def _probes(head: Head, task: Task, seed: int) -> Iterator[tuple[str, Task]]:
     """Rows to compare on, and what to call them in a message."""
     rng = np.random.default_rng(seed)
-    fixed = isinstance(head, LayeredHead | RowHead)
-    most = min(_MOST_ROWS if fixed else _PROBES, len(task.y))
-    yield "", _some(task, np.linspace(0, len(task.y) - 1, most).astype(np.int64))
-    index = rng.integers(0, len(task.y), _PROBES)
+    fixed = isinstance(head, LayeredHead | RowHead | EnsembleHead)
+    if len(task.y):
+        most = min(_MOST_ROWS if fixed else _PROBES, len(task.y))
+        yield "", _some(task, np.linspace(0, len(task.y) - 1, most).astype(np.int64))
     if isinstance(head, RowHead) and task.table is not None:
+        index = rng.integers(0, len(task.y), _PROBES)
         yield " on spoiled rows", replace(_some(task, index), table=_spoil(task.table.take(index), rng))
     elif fixed:
-        z = rng.standard_normal((_PROBES, task.z.shape[1])) * task.z.std() + task.z.mean()
-        yield " on random embeddings", replace(_some(task, index), z=z.astype(np.float32))
+        yield " on random embeddings", replace(task, z=_random(task, rng))
+
+
+def _random(task: Task, rng: np.random.Generator) -> F32:
+    """Embeddings at the scale of the task's; of length 1, about, where it has none."""
+    width = task.z.shape[1]
+    z = rng.standard_normal((_PROBES, width))
+    scaled = z * task.z.std() + task.z.mean() if len(task.y) else z / np.sqrt(width)
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def _some(task: Task, index: I64) -> Task:

@@ -3,7 +3,7 @@
 import inspect
 from pathlib import Path
 
-from adapters.base import Method
+from adapters.base import Method, Need
 from adapters.methods import METHODS
 from models.catalog import Entry, catalog
 from models.sources import Hub
@@ -25,6 +25,17 @@ them.
 """
 
 
+NEEDS = {
+    Need.LABELS: "labelled items",
+    Need.NAMES: "names of classes that are embedded as the items are",
+    Need.PARENT: "a version to grow from",
+    Need.TUNING: "a backbone whose weights are at hand",
+    Need.SIGNATURES: "[signatures](zero-shot.md)",
+    Need.MEMBERS: "[versions to average](ensembles.md)",
+}
+"""What a method cannot do without, as a page says it."""
+
+
 def methods() -> str:
     """docs/methods.md: one section a method, from its docstring and its fields."""
     head = (
@@ -41,8 +52,9 @@ def _section(name: str, method: type[Method]) -> str:
         for field, info in method.model_fields.items()
         if field != "method"
     )
+    needs = ", ".join(NEEDS[need] for need in Need if need in method.needs)
     table = f"\n| parameter | default | |\n|---|---|---|\n{rows}" if rows else ""
-    return f"\n## `{name}`\n\n```\n{inspect.getdoc(method)}\n```\n{table}"
+    return f"\n## `{name}`\n\nNeeds: {needs}.\n\n```\n{inspect.getdoc(method)}\n```\n{table}"
 
 
 def configuration() -> str:

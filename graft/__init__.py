@@ -9,7 +9,7 @@
 Everything here talks HTTP; nothing here embeds, fits or stores.
 """
 
-from graft._answers import InputWarning, PredictedFile, Prediction, Predictions
+from graft._answers import InputWarning, Neighbour, PredictedFile, Prediction, Predictions
 from graft._backbones import Backbone, Ranked, Ranking
 from graft._client import Client
 from graft._errors import (
@@ -26,6 +26,7 @@ from graft._errors import (
 )
 from graft._refit import Digests, Refit
 from graft._retry import Retry
+from graft._signatures import Signatures
 from graft._types import (
     Adapter,
     Alias,
@@ -60,6 +61,7 @@ __all__ = [
     "JobFailed",
     "Key",
     "Metrics",
+    "Neighbour",
     "NotFound",
     "PredictedFile",
     "Prediction",
@@ -71,6 +73,7 @@ __all__ = [
     "Readiness",
     "Refit",
     "Retry",
+    "Signatures",
     "Target",
     "Timeout",
     "Unauthorized",

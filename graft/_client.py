@@ -19,17 +19,21 @@ from graft._errors import Busy, GraftError, Timeout
 from graft._inputs import Input
 from graft._predicting import RowProgress, predict, predict_file
 from graft._refit import Refit
-from graft._resources import Adapters, Datasets, Jobs, Keys, given, new_key
+from graft._resources import Adapters, Datasets, Jobs, Keys, given, new_key, number_of
 from graft._retry import Retry
+from graft._signatures import Descriptions, Signatures, SignaturesOf, told
 from graft._types import Dataset, Job, Readiness, Version
 from graft._upload import Sent, Upload, upload_file
 from graft._version import __version__
 from graft._waiting import Follower
+from graft._zero_shot import zero_shot
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 
 Method = str | Mapping[str, Any]
 Progress = Callable[[Job], None]
+Labels = Mapping[str, Mapping[str, str | None]]
+"""What labels are called, by the version that calls them otherwise."""
 
 
 class FitOptions(TypedDict, total=False):
@@ -40,6 +44,8 @@ class FitOptions(TypedDict, total=False):
     tap: str | None
     peft: str | None
     parents: str | Sequence[str] | None
+    signatures: str | Signatures | None
+    labels: Labels | None
     long: str | None
     modality: str | None
     text: str | None
@@ -96,6 +102,7 @@ class Client:
         self.adapters = Adapters(self._calls)
         self.jobs = Jobs(self._calls, Follower(self._calls))
         self.backbones = Backbones(self._calls, self.jobs)
+        self.signatures = SignaturesOf(self._calls)
         self.keys = Keys(self._calls)
 
     def __enter__(self) -> Self:
@@ -113,7 +120,7 @@ class Client:
     @overload
     def fit(
         self,
-        data: Upload | Dataset,
+        data: Upload | Dataset | None = None,
         *,
         name: str,
         wait: Literal[True] = ...,
@@ -123,7 +130,7 @@ class Client:
     @overload
     def fit(
         self,
-        data: Upload | Dataset,
+        data: Upload | Dataset | None = None,
         *,
         name: str,
         wait: bool,
@@ -132,7 +139,7 @@ class Client:
 
     def fit(
         self,
-        data: Upload | Dataset,
+        data: Upload | Dataset | None = None,
         *,
         name: str,
         method: Method = "auto",
@@ -140,6 +147,8 @@ class Client:
         tap: str | None = None,
         peft: str | None = None,
         parents: str | Sequence[str] | None = None,
+        signatures: str | Signatures | None = None,
+        labels: Labels | None = None,
         long: str | None = None,
         modality: str | None = None,
         text: str | None = None,
@@ -165,7 +174,7 @@ class Client:
                 images or sounds (.zip, .tar, Parquet); a folder of class folders, or with a ``metadata.csv``; the bytes
                 of such a file; (text, label) pairs; (path or bytes of an image or a sound, label) pairs; or a dataset
                 that is already there. A label of a pair is a string, a list of strings (any number of labels), or a
-                number.
+                number. None where signatures, or the versions of an ensemble, say all there is to learn.
             name: What to call the adapter; a name that exists gets a new version.
             method: ``auto``, a method's name, or its parameters: ``{"method": "logistic", "prior": "names"}``.
             backbone: Name of a hosted backbone, or ``auto``, which compares those that fit the data; the service's
@@ -175,7 +184,11 @@ class Client:
             peft: Folder, on the service's machine, of a LoRA adapter in PEFT's format that the method ``lora`` starts
                 from.
             parents: The version to grow from (``intents:3``): the new one starts there and stays close to it, with more
-                rows, new classes, or both.
+                rows, new classes, or both. Of an ``ensemble`` all those that it averages, of ``conse`` the one whose
+                classes items are averages of.
+            signatures: What tells the classes, or its id (``sig_...``): those included that no row shows.
+            labels: What the labels of each parent of an ensemble are called in it: ``{"old:3": {"cat": "pet"}}``; None
+                leaves one out.
             long: What becomes of long texts and sounds: ``truncate`` (their end is left out) or ``chunk`` (all parts
                 averaged).
             modality: What the file holds: ``text``, ``image``, ``audio``, ``table`` or ``vector``; guessed where left
@@ -210,6 +223,7 @@ class Client:
         """
         fields: dict[str, Any] = {"name": name, "backbone": backbone, "method": method, "tap": tap, "peft": peft}
         fields["parents"] = [parents] if isinstance(parents, str) else parents and list(parents)
+        fields |= {"signatures": signatures.id if isinstance(signatures, Signatures) else signatures, "labels": labels}
         fields |= {"long": long, "max_seconds": max_seconds, "seed": seed, "promote": promote}
         reading: dict[str, Any] = {"modality": modality, "text": text, "label": label, "target": target}
         reading |= {"task": task, "group": group, "weight": weight, "columns": columns, "strict": strict or None}
@@ -247,7 +261,81 @@ class Client:
         done = self.jobs.wait(job.id, timeout_s=timeout_s, on_progress=on_progress)
         return Refit.from_json(done.result or {})
 
-    def predict(self, ref: str, inputs: Sequence[Input], *, top_k: int = 3, long: str | None = None) -> Predictions:
+    def version(
+        self,
+        name: str,
+        *,
+        from_: int | str | None = None,
+        signatures: str | Signatures | None = None,
+        labels: Descriptions | None = None,
+        templates: Sequence[str] | None = None,
+        backbone: str | None = None,
+        long: str | None = None,
+        promote: str | None = None,
+    ) -> Version:
+        """Make a version without a fit, in some milliseconds: other classes for one that is there, or labels alone.
+
+        Args:
+            name: The adapter; without `from_` a new name makes a new one.
+            from_: The version of it that is given other classes, by its number or its reference (``beasts:3``).
+            signatures: What tells the classes, or its id: of the same attributes as those of `from_`.
+            labels: In place of signatures: names of classes, or descriptions by name.
+            templates: Sentences with ``{}`` where a label goes; their embeddings are averaged.
+            backbone: Without `from_`: what embeds the inputs.
+            long: Without `from_`: what becomes of long texts, ``truncate`` or ``chunk``.
+            promote: Whether it goes live: ``auto`` and ``always``, or ``never``.
+
+        Raises:
+            ApiError: The version has no signatures, or these are of other attributes; no such version or backbone.
+            TypeError: Neither `signatures` nor `labels`, or both.
+            ValueError: `from_` is no version of `name`.
+        """
+        if (signatures is None) == (labels is None):
+            raise TypeError("Give signatures (with from_, the version to start from), or labels (with backbone).")
+        body: dict[str, Any] = {"from": from_ if from_ is None else number_of(name, from_)}
+        body |= {"signatures": signatures.id if isinstance(signatures, Signatures) else signatures}
+        body |= {"labels": told(labels), "templates": templates and list(templates), "backbone": backbone}
+        return self.adapters.add_version(name, given(body | {"long": long, "promote": promote}))
+
+    def zero_shot(
+        self,
+        backbone: str,
+        inputs: Sequence[Input],
+        labels: Descriptions | str | Signatures,
+        *,
+        templates: Sequence[str] | None = None,
+        examples: Sequence[tuple[Input, str]] | None = None,
+        top_k: int = 3,
+    ) -> Predictions:
+        """Predict inputs among labels, with nothing fitted: by the likeness of their embeddings.
+
+        Args:
+            backbone: Of texts, or of images where it is a tower of CLIP or SigLIP and the other tower is hosted too.
+            inputs: As `predict`.
+            labels: Names of classes; descriptions by name, one or several each; or signatures of the backbone.
+            templates: Sentences with ``{}`` where the label goes; their embeddings are averaged. The label alone where
+                left out.
+            examples: A few (input, label) pairs by which probabilities are calibrated; nothing else is learned of them.
+            top_k: How many labels to list in `Prediction.top`.
+
+        Raises:
+            TypeError, ValueError, OSError: As `predict`.
+            ApiError: A label is empty or given twice, there are too many, or the backbone embeds no texts.
+        """
+        asked = {"templates": templates and list(templates), "top_k": top_k}
+        return zero_shot(self._calls, backbone, inputs, labels, examples, given(asked))
+
+    def predict(
+        self,
+        ref: str,
+        inputs: Sequence[Input],
+        *,
+        top_k: int = 3,
+        long: str | None = None,
+        explain: bool = False,
+        classes: Sequence[Mapping[str, Any]] | None = None,
+        with_own: bool = False,
+    ) -> Predictions:
         """Predict inputs, in the order given.
 
         Many, or large ones, go in several calls; all are answered by the version that answered the first.
@@ -259,6 +347,11 @@ class Client:
             top_k: How many labels to list in `Prediction.top`.
             long: What becomes of long texts and sounds, ``truncate`` or ``chunk``; as the adapter was fitted where left
                 out.
+            explain: Say why, as far as the version can: `Prediction.attributes`, `sources` or `neighbours`.
+            classes: The classes of this call alone, of a version that tells classes by signatures: each ``{"name": ...,
+                "attributes": {...}}``, ``{"name": ..., "description": "..."}``, ``{"name": ..., "mixture": [["tiger",
+                0.5], ["lion", 0.5]]}``, or by its name one of the version's own.
+            with_own: Whether the version's own classes are answered too, beside `classes`.
 
         Returns:
             A list of answers; its `warnings` say what was odd about the inputs.
@@ -269,7 +362,9 @@ class Client:
             OSError: A file cannot be read.
             ApiError: No such adapter, or an input that cannot be taken; `problems` points at it.
         """
-        return predict(self._calls, ref, inputs, top_k, long)
+        chosen = {"top_k": top_k, "long": long, "explain": explain or None, "classes": classes and list(classes)}
+        chosen["with_own"] = with_own or None
+        return predict(self._calls, ref, inputs, given(chosen))
 
     def predict_file(
         self,
@@ -334,8 +429,12 @@ class Client:
             time.sleep(0.1)
 
     def _start_fit(
-        self, data: Upload | Dataset, fields: dict[str, Any], reading: dict[str, Any], on_upload: Sent | None
+        self, data: Upload | Dataset | None, fields: dict[str, Any], reading: dict[str, Any], on_upload: Sent | None
     ) -> Job | Version:
+        if data is None and reading:
+            raise TypeError(f"{', '.join(reading)}: how a file is read, and none is given.")
+        if data is None:
+            return self._created(json=fields)
         if isinstance(data, Dataset):
             if reading:
                 raise TypeError(f"{', '.join(reading)}: chosen when a dataset is uploaded, and it is there already.")

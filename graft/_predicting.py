@@ -14,7 +14,7 @@ from graft._calls import Calls, Request
 from graft._download import whole_file
 from graft._errors import ApiError, Busy
 from graft._inputs import LARGEST_CALL_BYTES, Input, as_inputs, opened, parts_of, size_of
-from graft._resources import given, segment
+from graft._resources import segment
 
 FILE_SILENCE_S = 300.0
 """Longest silence while a file is predicted: all of it is checked before the first row is answered."""
@@ -24,18 +24,28 @@ _INPUT = re.compile(r"/inputs/(\d+)")
 RowProgress = Callable[[int, int], None]
 
 
-def predict(calls: Calls, ref: str, inputs: Sequence[Input], top_k: int, long: str | None) -> Predictions:
-    """See `Client.predict`."""
-    if isinstance(inputs, str | bytes | Path | Mapping):
-        raise TypeError(f"inputs is a single one; put it in a list: client.predict({ref!r}, [...]).")
-    if hasattr(inputs, "columns"):
-        raise TypeError('inputs is a data frame; give its rows: frame.to_dict("records").')
+def predict(calls: Calls, ref: str, inputs: Sequence[Input], options: Mapping[str, Any]) -> Predictions:
+    """See `Client.predict`; `options` without those that were left out."""
+    refuse_single(inputs, f"client.predict({ref!r}, [...])")
+
+    def call(part: Sequence[Input], start: int, first: Prediction | None) -> dict[str, Any]:
+        asked = _asked(part, start, options)
+        return calls.json("POST", _path(first.adapter if first else ref), repeatable=True, **asked)
+
+    return in_parts(inputs, call, ref)
+
+
+Call = Callable[[Sequence[Input], int, Prediction | None], dict[str, Any]]
+"""Answers some inputs, of which the first is at a place among all; told the first answer of all, if there is one."""
+
+
+def in_parts(inputs: Sequence[Input], call: Call, ref: str = "") -> Predictions:
+    """Answers of several calls as one; problems count their inputs among all."""
     answers: list[Prediction] = []
     warnings: list[InputWarning] = []
     for start, part in parts_of(inputs):
-        asked = _asked(part, start, given({"top_k": top_k, "long": long}))
         try:
-            body = calls.json("POST", _path(answers[0].adapter if answers else ref), repeatable=True, **asked)
+            body = call(part, start, answers[0] if answers else None)
         except ApiError as error:
             if start and error.problems and not isinstance(error, Busy):
                 raise _of_all(error, start) from error
@@ -45,6 +55,14 @@ def predict(calls: Calls, ref: str, inputs: Sequence[Input], top_k: int, long: s
         found = [InputWarning.from_json(one) for one in body.get("warnings") or ()]
         warnings += [replace(one, inputs=tuple(start + place for place in one.inputs)) for one in found]
     return Predictions(answers, warnings)
+
+
+def refuse_single(inputs: object, so: str) -> None:
+    """Raises TypeError where inputs are one input, or a data frame; `so` is how to give them."""
+    if isinstance(inputs, str | bytes | Path | Mapping):
+        raise TypeError(f"inputs is a single one; put it in a list: {so}.")
+    if hasattr(inputs, "columns"):
+        raise TypeError('inputs is a data frame; give its rows: frame.to_dict("records").')
 
 
 def _of_all(error: ApiError, start: int) -> ApiError:
@@ -59,12 +77,13 @@ def _moved(pointer: str | None, start: int) -> str | None:
     return f"/inputs/{int(match[1]) + start}{(pointer or '')[match.end() :]}" if match else pointer
 
 
-def _asked(part: Sequence[Input], start: int, options: dict[str, Any]) -> Request:
+def _asked(part: Sequence[Input], start: int, options: Mapping[str, Any]) -> Request:
     """A call for some inputs: JSON, or the bytes of a single large image or sound as they are."""
     first = part[0]
     if isinstance(first, Path | bytes) and size_of(first) > LARGEST_CALL_BYTES:
         content, medium = opened(first, start)
-        return {"content": content, "params": options, "headers": {"Content-Type": medium.media_type}}
+        params = {name: option if isinstance(option, str) else json.dumps(option) for name, option in options.items()}
+        return {"content": content, "params": params, "headers": {"Content-Type": medium.media_type}}
     return {"json": {"inputs": as_inputs(part, start), **options}}
 
 

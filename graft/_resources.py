@@ -136,6 +136,11 @@ class Adapters:
         """One version. Raises NotFound, and ValueError for a `ref` that leads nowhere."""
         return Version.from_json(self._calls.json("GET", self._path(ref)))
 
+    def add_version(self, name: str, body: Mapping[str, Any]) -> Version:
+        """Make a version without a fit; see `Client.version`."""
+        path = f"/v1/adapters/{segment(name)}/versions"
+        return Version.from_json(self._calls.json("POST", path, repeatable=True, headers=new_key(), json=body))
+
     def report(self, ref: str) -> dict[str, Any]:
         """The evaluation report of a version, as JSON. Raises as `version` does."""
         return self._calls.json("GET", f"{self._path(ref)}/report")
@@ -193,6 +198,16 @@ def split(ref: str) -> tuple[str, int | str | None]:
         return name, int(number)
     name, at, alias = ref.partition("@")
     return name, alias if at else None
+
+
+def number_of(name: str, version: int | str) -> int:
+    """The number of a version of an adapter, from that or its reference. Raises ValueError."""
+    if isinstance(version, int) or version.isdigit():
+        return int(version)
+    adapter, number = split(version)
+    if adapter != name or not isinstance(number, int):
+        raise ValueError(f"{version!r} is no version of {name}; write its number, or {name}:3.")
+    return number
 
 
 class Jobs:

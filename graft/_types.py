@@ -217,9 +217,10 @@ class Version(Wire):
     is None for tables and vectors; `tap` is what the adapter takes (an embedding such as ``pooled``, activations such
     as ``block4``, the backbone's ``input``, a ``vector``, a ``row``), and `parts` the pieces that it takes of an
     embedding. `thresholds` are those of each class where an input has any number of them, `parents` the versions that
-    it grew from. `columns` is what a row of a table is expected to have, `width` the length of a vector, `long` what
-    becomes of long texts and sounds. `ref` (``name:number``) names it; `live` says that a bare name means it now;
-    `promoted` that it went live when it was published, and `promotion` why it did or did not.
+    it grew from or averages, `signatures` the id of those that tell its classes, and `made_from` the version that it
+    was made from without a fit. `columns` is what a row of a table is expected to have, `width` the length of a vector,
+    `long` what becomes of long texts and sounds. `ref` (``name:number``) names it; `live` says that a bare name means
+    it now; `promoted` that it went live when it was published, and `promotion` why it did or did not.
     """
 
     adapter: str
@@ -240,6 +241,8 @@ class Version(Wire):
     thresholds: tuple[float, ...] = ()
     calibrated: bool = False
     parents: tuple[str, ...] = ()
+    signatures: str | None = None
+    made_from: str | None = None
     dataset: str = ""
     job: str = ""
     seed: int | None = None

@@ -20,7 +20,21 @@ from service.jobs import queue
 from service.metrics import Meters, forget_the_dead
 from service.registry.backbones import digests, everyones
 from service.registry.events import Event
-from service.routes import adapters, backbones, datasets, embeddings, guard, health, jobs, keys, metrics, predict
+from service.routes import (
+    adapters,
+    backbones,
+    datasets,
+    embeddings,
+    guard,
+    health,
+    jobs,
+    keys,
+    metrics,
+    predict,
+    signatures,
+    versions,
+    zero_shot,
+)
 from service.routes.ahead import Ahead
 from service.routes.guard import Guard
 from service.routes.in_time import InTime
@@ -28,10 +42,12 @@ from service.routes.observed import Observed
 from service.routes.openapi import document
 from service.routes.state import State
 from service.serving.backbones import Backbones
+from service.serving.details import Details
 from service.serving.directory import Directory
 from service.serving.graphs import Graphs
 from service.serving.heads import HeadTable
 from service.serving.keyring import Keyring
+from service.serving.labels import Labels
 from service.serving.prediction import Predictor
 from service.serving.recall import Recall
 from service.settings import Settings
@@ -53,7 +69,8 @@ def create_api() -> FastAPI:
     """The application: routes, errors, OpenAPI document and its page (from files beside it, not from the network)."""
     api = FastAPIOffline(title="Graft", version=VERSION, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
     api.router.routes.insert(0, predict.route)
-    for module in (health, metrics, backbones, embeddings, datasets, adapters, jobs, keys):
+    about_data = (datasets, signatures, adapters, versions, jobs)
+    for module in (health, metrics, backbones, embeddings, zero_shot, *about_data, keys):
         api.include_router(module.router)
     api.include_router(backbones.ranking)
     guard.install(api)
@@ -106,6 +123,7 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
     keyring.refresh()  # what changed before the directory began to follow
     submitter = queue.Submitter(settings.queue_url)
     predictor = Predictor(directory, hosted)
+    labels = Labels(hosted)
 
     def level() -> tuple[int, int]:
         return hosted.waiting, len(heads) + len(graphs)
@@ -118,7 +136,8 @@ async def running(settings: Settings, clock: Callable[[], float] = time.time) ->
         asyncio.create_task(_tell(meters, level)),
     ]
     try:
-        yield State(settings, home, engine, blobs, submitter, hosted, directory, predictor, meters, keyring, clock)
+        parts = (settings, home, engine, blobs, submitter, hosted, directory, predictor, meters, keyring, clock, labels)
+        yield State(*parts, Details(predictor, hosted, labels, blobs))
     finally:
         for task in tasks:
             task.cancel()

@@ -36,6 +36,13 @@ class Graph:
         self._nodes.append(node)
         return output
 
+    def several(self, op: str, *inputs: str, outputs: int, **attributes: object) -> tuple[str, ...]:
+        """Add an ONNX operation with several outputs; returns what they are called."""
+        first = self(op, *inputs, name=None, **attributes)
+        more = [f"{first}_{index}" for index in range(1, outputs)]
+        self._nodes[-1].output.extend(more)
+        return first, *more
+
     def constant(self, name: str, value: npt.ArrayLike) -> str:
         """Add a constant, of the type that numpy gives it; returns its name."""
         from onnx import numpy_helper

@@ -9,6 +9,7 @@ from adapters.base import Head, Method, Need, Task, TaskKind
 from adapters.comparison import tunes
 from adapters.errors import ParameterInvalid
 from adapters.select import proposals, settle
+from adapters.zero_shot.candidates import tells_unseen
 from models.errors import InputError
 
 _FEW = 5
@@ -36,7 +37,11 @@ class Auto(Method):
     backbone only from five examples of the smallest class on. Where no row can be held out, the last proposal that
     knows the parent or the class names is taken (its prior holds them), or the last that is one plane a class; with one
     example a class logistic regression is better than the nearest of them. What was chosen must be
-    likelier than not to beat what needs less, or that is taken instead.
+    likelier than not to beat what needs less, or that is taken instead. So with few rows the names alone may be kept,
+    and a head is fitted when held-out rows say so.
+
+    Of a task with signatures and classes without rows all zero-shot methods are tried instead, and a blend of the best
+    of them, on classes that are set apart (see `adapters.zero_shot.adapt`).
 
     Shapes: z (n, d) float32 → scores (n, k) float32, of the method that was chosen. Regression: (n, 1), the values in
         units of the target.
@@ -82,7 +87,9 @@ class Auto(Method):
         return task if self.names else replace(task, names=None)
 
     def admit(self, task: Task) -> None:
-        """See `Method.admit`; classes that only the parent knows are no hindrance where a candidate grows from it."""
+        """See `Method.admit`; classes that only the parent or signatures know are no hindrance."""
+        if tells_unseen(task):
+            return
         if task.parent is None or task.regression or not task.absent.any():
             super().admit(task)
         else:
@@ -113,6 +120,11 @@ class Auto(Method):
         """See `Method.fit`."""
         task = self.view(task)
         self.admit(task)
+        if tells_unseen(task):
+            # It looks the candidates up in the registry, which imports this module.
+            from adapters.zero_shot.adapt import settle_unseen
+
+            return settle_unseen(self, task).fit(task)
         return settle(self, task).fit(task)
 
     def _able(self, task: Task) -> tuple[Method, ...]:

@@ -1,12 +1,13 @@
 """A head whose classes are rows of signatures: it can be given others without a fit."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters.base import F32, Mask
+from adapters.base import F32, F64, Mask, Task
 from adapters.errors import RequirementMissing
 from adapters.graphs import Graph
 from adapters.heads import AffineHead, LayeredHead
@@ -41,12 +42,30 @@ class SignatureHead(LayeredHead):
 
     multilabel = False
 
+    @classmethod
+    def of(cls, front: Front, task: Task, stacking: float | None, signatures: Signatures | None = None) -> Self:
+        """A head with one front.
+
+        Args:
+            front: Fitted to the task.
+            task: Says which classes were seen.
+            stacking: None for nothing.
+            signatures: Of the task's classes; None for the task's own.
+
+        Raises:
+            RequirementMissing: There are no signatures at all.
+        """
+        described = task.signatures if signatures is None else signatures
+        if described is None:
+            raise RequirementMissing("A head that tells classes by signatures needs some. Give the task signatures.")
+        return cls((front,), (1.0,), described, ~task.absent, 0.0 if stacking is None else stacking)
+
     @property
     def classes(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of the signatures."""
         return self.signatures.classes
 
-    @property
+    @cached_property
     def table(self) -> tuple[F32, F32]:
         """Classes as the features of all fronts, side by side, meet them: (k, Σm) and (k,) float32."""
         encoded = [front.encode(self.signatures) for front in self.fronts]
@@ -54,20 +73,20 @@ class SignatureHead(LayeredHead):
         bias = np.sum([s * b for s, (_, b) in zip(self.shares, encoded, strict=True)], axis=0)
         return weight.astype(np.float32), (bias - self.stacking * self.seen).astype(np.float32)
 
-    @property
+    @cached_property
     def affine(self) -> AffineHead | None:
         """All in one layer, where every front is one."""
         if not all(front.affine for front in self.fronts):
             return None
         table, bias = self.table
-        weights, biases = zip(*(front.first for front in self.fronts), strict=True)
-        wide = table.astype(np.float64)
-        weight = wide @ np.concatenate(weights, axis=0)
-        return AffineHead(
-            weight.astype(np.float32), (wide @ np.concatenate(biases) + bias).astype(np.float32), self.classes
-        )
+        firsts = [front.first for front in self.fronts]
+        ends = np.cumsum([len(b) for _, b in firsts])[:-1]
+        pieces = np.split(table.astype(np.float64), ends, axis=1)
+        weight = np.sum([_through(piece, w) for piece, (w, _) in zip(pieces, firsts, strict=True)], axis=0)
+        shift = np.sum([piece @ b for piece, (_, b) in zip(pieces, firsts, strict=True)], axis=0)
+        return AffineHead(weight.astype(np.float32), (shift + bias).astype(np.float32), self.classes)
 
-    @property
+    @cached_property
     def first(self) -> tuple[F32, F32]:
         """Those of all fronts, one below the other; of fronts that are affine the scores themselves."""
         if (affine := self.affine) is not None:
@@ -105,11 +124,15 @@ class SignatureHead(LayeredHead):
     def with_signatures(self, signatures: Signatures) -> Self:
         """The same for other classes; those of the same name stay seen, in value and order as `signatures` has them.
 
+        Attributes may stand in another order. A head that does not know the backbone of its embeddings takes any.
+
         Raises:
-            RequirementMissing: They have other attributes.
+            RequirementMissing: They have other attributes, or are embeddings of another backbone.
         """
-        if signatures.attributes != self.signatures.attributes or signatures.space != self.signatures.space:
+        ours = self.signatures
+        if set(signatures.attributes) != set(ours.attributes) or (ours.space and signatures.space != ours.space):
             raise RequirementMissing(self._unlike(signatures))
+        signatures = signatures.reordered(ours.attributes)
         names = {name for name, seen in zip(self.classes, self.seen, strict=True) if seen}
         seen = np.array([name in names for name in signatures.classes], dtype=np.bool_)
         return replace(self, signatures=signatures, seen=seen)
@@ -118,7 +141,8 @@ class SignatureHead(LayeredHead):
         ours, theirs = set(self.signatures.attributes), set(signatures.attributes)
         if ours == theirs:
             return (
-                "These signatures are embeddings of another backbone, or not in the order, of those it was fitted with."
+                "These signatures are embeddings of another backbone than those that it was fitted with, or of none. "
+                "Embed the descriptions of the classes by the same backbone."
             )
         lacking, more = sorted(ours - theirs)[:3], sorted(theirs - ours)[:3]
         return (
@@ -126,6 +150,10 @@ class SignatureHead(LayeredHead):
             f"{', '.join(map(repr, lacking)) or 'none'}, and it does not know {', '.join(map(repr, more)) or 'none'}. "
             "Describe the classes by the same attributes."
         )
+
+    def predicted(self, z: F32) -> F32 | None:
+        """(n, a) what it takes an item's attributes to be, by the first front that says; see `Front.predicted`."""
+        return next((found for front in self.fronts if (found := front.predicted(z)) is not None), None)
 
     def files(self) -> dict[str, bytes]:
         """Itself, so that it can be given other classes."""
@@ -165,3 +193,12 @@ class SignatureHead(LayeredHead):
 def _of_front(arrays: dict[str, npt.NDArray[Any]], index: int) -> dict[str, npt.NDArray[Any]]:
     mine = f"{index}."
     return {name.removeprefix(mine): array for name, array in arrays.items() if name.startswith(mine)}
+
+
+def _through(table: F64, weight: F32) -> F64:
+    """Classes (k, m) through the first layer (m, d): classes as an embedding meets them."""
+    if weight.shape[0] == weight.shape[1] and np.array_equal(weight, np.eye(len(weight), dtype=np.float32)):
+        # Thousands of names times an identity would cost a second.
+        return table
+    result: F64 = table @ weight
+    return result

@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from graft._version import __version__
-from graft.cli import adapters, backbones, datasets, doctor, fit, jobs, keys, predict, refit, serve
+from graft.cli import (
+    adapters,
+    backbones,
+    datasets,
+    doctor,
+    fit,
+    jobs,
+    keys,
+    predict,
+    refit,
+    serve,
+    signatures,
+    version,
+    zero_shot,
+)
 from graft.cli.options import EPILOG
 
 __all__ = ["app"]
@@ -40,8 +54,11 @@ app.command("worker", epilog=EPILOG)(serve.worker)
 app.command("fit", epilog=EPILOG)(fit.fit)
 app.command("refit", epilog=EPILOG)(refit.refit)
 app.command("predict", epilog=EPILOG)(predict.predict)
+app.command("zero-shot", epilog=EPILOG)(zero_shot.zero_shot)
+app.command("version", epilog=EPILOG)(version.version)
 app.command("doctor", epilog=EPILOG)(doctor.doctor)
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(signatures.app, name="signatures")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(backbones.app, name="backbones")

@@ -115,6 +115,9 @@ def summary(version: Version) -> dict[str, object]:
         **({"backbone": version.backbone.get("id")} if version.backbone else {}),
         "method": method_words(version),
         **({"classes": len(version.classes)} if version.classes else {}),
+        **({"signatures": version.signatures} if version.signatures else {}),
+        **({"made from": f"{version.made_from}, without a fit"} if version.made_from else {}),
+        **({"parents": ", ".join(version.parents)} if version.parents else {}),
         "live": "yes" if version.live else " ".join(("no.", version.promotion)).strip(),
     }
 
@@ -131,18 +134,21 @@ def _takes(version: Version) -> str:
 
 def _classification(version: Version) -> dict[str, object]:
     metrics = version.metrics
-    accuracy = "-" if metrics.accuracy is None else f"{metrics.accuracy:.1%}"
+    if metrics.accuracy is None:
+        return {"accuracy": "not measured"}
+    accuracy = f"{metrics.accuracy:.1%}"
     if metrics.accuracy_interval is not None:
         low, high = metrics.accuracy_interval
         accuracy += f"  (95% interval {low:.1%} to {high:.1%})"
-    of_two = {"ROC AUC": metrics.roc_auc, "average precision": metrics.average_precision}
-    return {
+    figures: dict[str, object] = {
         "accuracy": accuracy,
         "log loss": metrics.log_loss,
         "ECE": metrics.ece,
         "macro-F1": metrics.macro_f1,
-        **{name: value for name, value in of_two.items() if value is not None},
+        "ROC AUC": metrics.roc_auc,
+        "average precision": metrics.average_precision,
     }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _regression(version: Version) -> dict[str, object]:

@@ -16,6 +16,7 @@ from graft.cli.adapters import summary
 from graft.cli.backbones import ranking_table
 from graft.cli.columns import row_of
 from graft.cli.jobs import interrupted, stage
+from graft.cli.labels import SignaturesOrFile, signatures_id
 from graft.cli.options import (
     INTERRUPTED,
     AsJson,
@@ -51,12 +52,13 @@ Set = Annotated[
 
 def fit(
     data: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="A CSV, TSV, JSONL, Parquet or .npz file; images or sounds as a folder (of class folders, or with a "
-            "metadata.csv) or an archive of one (.zip, .tar); or the id of a dataset, ds_..."
+            "metadata.csv) or an archive of one (.zip, .tar); or the id of a dataset, ds_... None where signatures or "
+            "parents say all there is to learn."
         ),
-    ],
+    ] = None,
     *,
     name: Annotated[str, typer.Option("--name", "-n", help="The adapter; one that exists gets a new version.")],
     method: Annotated[str, typer.Option("--method", "-m", help="auto, or a method's name.")] = "auto",
@@ -78,10 +80,18 @@ def fit(
             "--peft", help="Folder on the service's machine of a LoRA adapter that --method lora starts from."
         ),
     ] = None,
-    parent: Annotated[
-        str | None,
-        typer.Option("--parent", help="The version to grow from, name:3, with more rows or new classes."),
+    parents: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parent",
+            help="The version to grow from, name:3, with more rows or new classes; repeated, those that --method "
+            "ensemble averages.",
+        ),
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Of an ensemble: a number for each parent, with commas between.")
+    ] = None,
+    signatures: SignaturesOrFile = None,
     long: Long = None,
     modality: Modality = None,
     text: Text = None,
@@ -106,7 +116,8 @@ def fit(
     Ctrl-C leaves the job running.
     """
     screen = Screen(as_json)
-    chosen, kinds = method_of(method, parameters or []), kinds_of(columns)
+    given = [*(parameters or ()), *([] if weights is None else [_weights(weights)])]
+    chosen, kinds = method_of(method, given), kinds_of(columns)
     job: Job | None = None
     try:
         with session(url, screen) as client, screen.progress() as progress:
@@ -119,7 +130,8 @@ def fit(
                 backbone=backbone,
                 tap=tap,
                 peft=peft,
-                parents=None if parent is None else [parent],
+                parents=parents,
+                signatures=signatures_id(client, signatures),
                 long=long,
                 modality=modality,
                 text=text,
@@ -143,12 +155,13 @@ def fit(
             version = started if isinstance(started, Version) else _wait(client, started, progress, bar)
             job = client.jobs.get(version.job) if version.job else job
             compared = _compared(client, version) if backbone == AUTO and not as_json else None
+            unseen = _unseen(client, version) if version.signatures and not as_json else {}
     except KeyboardInterrupt:
         if job is not None:
             interrupted(screen, job.id)
         screen.note("Interrupted before the service had answered; see `graft jobs list` for what it has started.")
         raise typer.Exit(INTERRUPTED) from None
-    _show(screen, version, job, compared)
+    _show(screen, version, job, compared, unseen)
 
 
 def method_of(name: str, parameters: list[str]) -> str | dict[str, Any]:
@@ -169,7 +182,17 @@ def method_of(name: str, parameters: list[str]) -> str | dict[str, Any]:
     return {"method": name} | chosen if chosen else name
 
 
-def _source(client: Client, data: str) -> Path | Dataset:
+def _weights(text: str) -> str:
+    """As a parameter of the method. Raises typer.BadParameter."""
+    try:
+        return f"weights={json.dumps([float(weight) for weight in text.split(',')])}"
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no numbers with commas between.", param_hint="--weights") from None
+
+
+def _source(client: Client, data: str | None) -> Path | Dataset | None:
+    if data is None:
+        return None
     path = Path(data)
     if data.startswith("ds_") and not path.exists():
         return client.datasets.get(data)
@@ -192,8 +215,24 @@ def _compared(client: Client, version: Version) -> Ranking | None:
     return Ranking.from_json({"backbones": rows, "why": why}) if rows else None
 
 
-def _show(screen: Screen, version: Version, job: Job | None, compared: Ranking | None) -> None:
-    about = summary(version)
+def _unseen(client: Client, version: Version) -> dict[str, object]:
+    """How well classes without examples are told, on classes that were set apart; empty where that was not measured."""
+    measured = client.adapters.report(version.ref).get("zero_shot") or {}
+    if measured.get("harmonic_mean") is None:
+        return {}
+    both, raw = measured["harmonic_mean"], (measured.get("raw") or {}).get("harmonic_mean")
+    without = "" if raw is None else f"; {raw:.1%} without stacking"
+    each = f"{measured['seen_accuracy']:.1%}, {measured['unseen_accuracy']:.1%}"
+    return {"seen, unseen": f"{each}  (harmonic mean {both:.1%}{without})"}
+
+
+def _show(
+    screen: Screen, version: Version, job: Job | None, compared: Ranking | None, unseen: dict[str, object]
+) -> None:
+    about: dict[str, object] = {}
+    for name, value in summary(version).items():
+        about[name] = value
+        about |= unseen if name == "accuracy" else {}
     if job is not None and job.seconds:
         stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in job.seconds.items())
         about["seconds"] = f"{sum(job.seconds.values()):.2f}  ({stages})"

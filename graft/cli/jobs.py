@@ -12,7 +12,7 @@ from graft.cli.session import session
 app = typer.Typer(help="Work in the service's queue.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The job's id, job_...")]
-KINDS = {"adapt": "adapter", "host": "backbone", "rank": "dataset", "refit": "adapter"}
+KINDS = {"adapt": "adapter", "host": "backbone", "rank": "dataset", "refit": "adapter", "version": "adapter"}
 """What a job is about, by its kind."""
 
 State = Annotated[

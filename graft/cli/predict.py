@@ -12,14 +12,13 @@ from typing import IO, Annotated, Any
 
 import typer
 
-from graft._answers import Predictions
 from graft._client import Client
 from graft.cli.options import AsJson, Long, Ref, Text, Url
-from graft.cli.predict_answers import cells_of
+from graft.cli.predict_answers import show_answers
 from graft.cli.predict_lines import Answers, predict_lines
 from graft.cli.predict_media import existing_file, media_in, predict_media
 from graft.cli.rows import FORMATS, OTHER_NAMES, RowsUnusable, format_of
-from graft.cli.screen import Screen, counted, table
+from graft.cli.screen import Screen, counted
 from graft.cli.session import session
 
 
@@ -62,6 +61,9 @@ def predict(
         int | None, typer.Option("--top-k", min=1, help="Labels to show (default: 3, and 1 for a file).")
     ] = None,
     long: Long = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why: attributes, source classes, or the nearest items learned from.")
+    ] = False,
     format_: Annotated[
         Format | None, typer.Option("--format", help="What the file is (default: by its name; txt for -).")
     ] = None,
@@ -81,13 +83,16 @@ def predict(
         if (media := media_in(inputs)) is not None:
             if out is not None:
                 _check_out(out, *media)
-            predict_media(screen, client, ref, media, out, top_k=top_k, long=long)
+            predict_media(screen, client, ref, media, out, top_k=top_k, long=long, explain=explain)
             return
         path = _file(inputs)
         if path is None:
             given = [_given(word) for word in inputs]
-            _show(screen, client.predict(ref, given, top_k=top_k or 3, long=long), inputs)
+            answers = client.predict(ref, given, top_k=top_k or 3, long=long, explain=explain)
+            show_answers(screen, answers, inputs, by=answers[0].adapter)
             return
+        if explain:
+            raise RowsUnusable("The rows of a file are answered without reasons; give --explain some of them here.")
         read_as = str(format_) if format_ else "txt" if str(path) == "-" else format_of(path)
         write_as = _output_format(screen, read_as, out)
         if out is not None:
@@ -124,16 +129,6 @@ def _given(word: str) -> str | dict[str, Any]:
             return word
         return dict(value)
     return word
-
-
-def _show(screen: Screen, answers: Predictions, inputs: Sequence[str]) -> None:
-    for warning in answers.warnings:
-        screen.note(f"Note: {warning.detail}")
-    columns, cells = cells_of(answers)
-    view = table(("input", *columns), ((given, *own) for given, own in zip(inputs, cells, strict=True)))
-    view.columns[0].no_wrap = False
-    value = [{"adapter": p.adapter} | dict(p.raw) for p in answers]
-    screen.result(value, view, f"\nAnswered by {answers[0].adapter}.")
 
 
 def _output_format(screen: Screen, read_as: str, out: Path | None) -> str:

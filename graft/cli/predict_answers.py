@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from graft._answers import Prediction
+from rich.table import Table
+
+from graft._answers import Prediction, Predictions
 from graft.cli.rows import Row
+from graft.cli.screen import Screen, facts, table
 
 SEPARATOR = "|"
 """Between the labels of a row in CSV and TSV, as the service writes them."""
@@ -21,6 +24,43 @@ def cells_of(answers: Sequence[Prediction]) -> tuple[tuple[str, ...], Cells]:
         )
     columns = ("label", "probability", "then")
     return columns, ((answer.label, answer.probability, _said(answer.top[1:])) for answer in answers)
+
+
+def show_answers(screen: Screen, answers: Predictions, inputs: Sequence[str], *, by: str, name: str = "input") -> None:
+    """Show answers as a table, an input a row, and why below them; `by` says who answered."""
+    for warning in answers.warnings:
+        screen.note(f"Note: {warning.detail}")
+    columns, cells = cells_of(answers)
+    columns, cells = _mixed(answers, columns, cells)
+    view: list[Table | str] = [
+        table((name, *columns), ((given, *own) for given, own in zip(inputs, cells, strict=True)))
+    ]
+    view[0].columns[0].no_wrap = False  # type: ignore[union-attr]
+    for given, answer in zip(inputs, answers, strict=True):
+        if why := because(answer):
+            view += [f"\n{given}", facts(why)]
+    value = [{name: given} if name != "input" else {} for given in inputs]
+    value = [one | {"adapter": answer.adapter} | dict(answer.raw) for one, answer in zip(value, answers, strict=True)]
+    screen.result(value, *view, f"\nAnswered by {by}.")
+
+
+def because(answer: Prediction) -> dict[str, object]:
+    """Why it is answered so, by the kind of reason; empty where none was given."""
+    near = ((f"{one.id} ({one.label})" if one.label else one.id, one.similarity) for one in answer.neighbours or ())
+    found = {"attributes": answer.attributes, "made of": answer.sources, "near": tuple(near)}
+    return {kind: _said(pairs) for kind, pairs in found.items() if pairs}
+
+
+def _mixed(answers: Sequence[Prediction], columns: tuple[str, ...], cells: Cells) -> tuple[tuple[str, ...], Cells]:
+    """With what each is a mixture of, where any is."""
+    if all(answer.mixture is None for answer in answers):
+        return columns, cells
+    mixtures = (
+        (_said(answer.mixture or ()), answer.entropy, answer.second[0] if answer.second else None) for answer in answers
+    )
+    return (*columns, "mixture", "entropy", "second"), (
+        (*own, *mixture) for own, mixture in zip(cells, mixtures, strict=True)
+    )
 
 
 def answered(answer: Prediction, top_k: int, *, texts: bool) -> Row:

@@ -12,16 +12,16 @@ from typing import Any
 
 import typer
 
-from graft._answers import Prediction
+from graft._answers import Prediction, Predictions
 from graft._client import Client
 from graft._download import whole_file
 from graft._errors import ApiError, Busy
 from graft._folder import packing
 from graft._media import HEAD_BYTES, Medium, medium_of
 from graft._types import Problem
-from graft.cli.predict_answers import answered, cells_of
+from graft.cli.predict_answers import answered, show_answers
 from graft.cli.rows import FORMATS, OTHER_NAMES, RowsUnusable, format_of, sink
-from graft.cli.screen import Screen, counted, table
+from graft.cli.screen import Screen, counted
 
 _INPUT = re.compile(r"/inputs/(\d+)")
 BATCH = 32
@@ -109,10 +109,12 @@ def predict_media(
     """Answer images or sounds as a table, or into a file of rows.
 
     Raises:
-        RowsUnusable: The name of the file to write is not one for rows.
+        RowsUnusable: The name of the file to write is not one for rows, or reasons are to go there.
     """
     write_as = None if out is None else _format(out)
     top_k = options.pop("top_k") or (3 if out is None else 1)
+    if out is not None and options.pop("explain", False):
+        raise RowsUnusable("Rows have no place for reasons; leave --out away, or --explain.")
     answers: list[Prediction] = []
     with screen.progress(count=True) as progress:
         bar = progress.add_task("predicting", total=len(files))
@@ -121,7 +123,7 @@ def predict_media(
                 answers += client.predict(answers[0].adapter if answers else ref, batch, top_k=top_k, **options)
             progress.update(bar, completed=len(answers))
     if out is None or write_as is None:
-        _show(screen, files, answers)
+        show_answers(screen, Predictions(answers), [*map(str, files)], by=answers[0].adapter, name="file")
         return
     with whole_file(out) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         rows = sink(text, write_as)
@@ -160,12 +162,3 @@ def _format(out: Path) -> str:
     if found not in WRITES:
         raise RowsUnusable(f"Answers to files are written as {', '.join(WRITES)}; name a file to write so.")
     return found
-
-
-def _show(screen: Screen, files: Sequence[Path], answers: Sequence[Prediction]) -> None:
-    columns, cells = cells_of(answers)
-    view = table(("file", *columns), ((file, *own) for file, own in zip(files, cells, strict=True)))
-    view.columns[0].no_wrap = False
-    pairs = zip(files, answers, strict=True)
-    value = [{"file": str(file), "adapter": answer.adapter, **answer.raw} for file, answer in pairs]
-    screen.result(value, view, f"\nAnswered by {answers[0].adapter}.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from graft.cli.signatures import binary_kind
+from graft.cli.magic import binary_kind
 
 FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "npy", "npz", "txt")
 OTHER_NAMES = {"tab": "tsv", "ndjson": "jsonl", "pq": "parquet"}

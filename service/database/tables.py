@@ -9,6 +9,7 @@ events        append-only: what serving processes follow
 requests      Idempotency-Keys and the resource each one made
 workers       heartbeats
 backbones     what tenants host beside the operator's; where hosting stands is told by its job
+signatures    tables of classes and attributes (in blobs); the same content of one tenant is one row
 keys          who may call: a keyed hash of each key, never the key
 """
 
@@ -150,6 +151,18 @@ backbones = Table(
     Column("job", String(40), nullable=False, comment="the job that hosts it"),
     Column("card", JSON, comment="once it is hosted"),
     Column("created_at", Float, nullable=False),
+)
+
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("id", String(40), primary_key=True, comment="digest of what they say"),
+    Column("name", String(200), nullable=False),
+    Column("blob", String(64), nullable=False, comment="digest of the table (safetensors)"),
+    Column("facts", JSON, nullable=False, comment="counts, groups, backbone, notes"),
+    Column("created_at", Float, nullable=False),
+    Index(None, "blob"),
 )
 
 keys = Table(

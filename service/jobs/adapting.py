@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from adapters.manifest import FileEntry, Manifest
 from service.jobs.hosting import Hosts
 from service.jobs.order import Order
 from service.jobs.promotion import Promotion
-from service.registry import datasets, jobs, publishing
+from service.registry import datasets, jobs, publishing, signatures
 from service.registry.adapters import get, get_version
 from service.serving.choose import AUTO
 
@@ -43,22 +43,25 @@ class Adapting:
         """The order of a fit.
 
         Raises:
-            NotFound: The dataset or a parent is gone.
+            NotFound: The dataset, the signatures or a parent is gone.
             NotReady: The backbone is not hosted any more.
         """
-        request = job.request
-        dataset = datasets.get(self._engine, job.tenant, request["dataset"])
-        name, tenant = request["backbone"], job.tenant
+        request, tenant = job.request, job.tenant
+        dataset = datasets.get(self._engine, tenant, request["dataset"]) if request["dataset"] else None
+        name = request["backbone"]
         candidates = self._hosts.candidates(tenant, request.get("candidates", ()))
         digest = request.get("backbone_digest", "")
         if name not in ("", AUTO) and not digest:
             digest = self._hosts.digest(tenant, name)
+        members = [member_of(self._engine, tenant, **given) for given in request.get("members", ())]
+        named = [*(candidates or [[name, digest]]), *([m["backbone"], m["backbone_digest"]] for m in members)]
+        described = request.get("signatures", "")
         order = Order(
             job=job.id,
-            dataset=dataset.id,
-            dataset_sha256=dataset.sha256,
-            blob=dataset.blob,
-            facts=facts_of(dataset),
+            dataset="" if dataset is None else dataset.id,
+            dataset_sha256="" if dataset is None else dataset.sha256,
+            blob="" if dataset is None else dataset.blob,
+            facts=request["facts"] if dataset is None else facts_of(dataset),
             backbone=name,
             backbone_digest=digest,
             tenant=tenant,
@@ -69,9 +72,13 @@ class Adapting:
             max_seconds=request["max_seconds"],
             limit_s=max(self._limit_s, request["max_seconds"]),
             tap=request.get("tap", "pooled"),
-            entries=self._entries(tenant, candidates or [[name, digest]]),
+            entries=self._entries(tenant, named),
             parents=[parent_of(self._engine, tenant, reference) for reference in request.get("parents", ())],
             peft=request.get("peft", {}),
+            signatures=described,
+            signatures_blob=signatures.get(self._engine, tenant, described).blob if described else "",
+            described=request.get("described", False),
+            members=members,
         )
         return {"do": "fit", "order": asdict(order)}
 
@@ -106,14 +113,46 @@ def parent_of(engine: Engine, tenant: str, reference: str) -> dict[str, Any]:
     Raises:
         NotFound: It is gone.
     """
-    name, _, number = reference.rpartition(":")
-    manifest = get_version(get(engine, tenant, name), int(number)).manifest
+    manifest = _manifest_of(engine, tenant, reference)
     return {
         "ref": reference,
         "blob": manifest.files["head.safetensors"].sha256,
         "classes": list(manifest.classes),
         "parts": [list(part) for part in manifest.parts],
     }
+
+
+def member_of(engine: Engine, tenant: str, ref: str, labels: Mapping[str, str | None]) -> dict[str, Any]:
+    """What the child needs to know of a version that is averaged; the request has checked that it can be.
+
+    Args:
+        engine: Of the registry.
+        tenant: Whose it is.
+        ref: ``name:3``.
+        labels: What its labels are called in the average, where otherwise.
+
+    Raises:
+        NotFound: It is gone.
+    """
+    manifest = _manifest_of(engine, tenant, ref)
+    return {
+        "ref": ref,
+        "blob": manifest.files["head.onnx"].sha256,
+        "classes": list(manifest.classes),
+        "method": dict(manifest.method),
+        "backbone": manifest.backbone,
+        "backbone_digest": manifest.backbone_digest,
+        "tap": manifest.tap,
+        "parts": [list(part) for part in manifest.parts],
+        "long": manifest.long,
+        "dataset": manifest.dataset,
+        "labels": dict(labels),
+    }
+
+
+def _manifest_of(engine: Engine, tenant: str, reference: str) -> Manifest:
+    name, _, number = reference.rpartition(":")
+    return get_version(get(engine, tenant, name), int(number)).manifest
 
 
 def _draft(job: jobs.Job, outcome: dict[str, Any]) -> publishing.Draft:

@@ -16,19 +16,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adapters.adapt import Adaptation, adapt
-from adapters.base import Need
+from adapters.base import Head, Need, Task, TaskKind
 from adapters.errors import DeadlineExceeded
 from adapters.manifest import FileEntry
 from adapters.methods import parse_method
+from adapters.zero_shot.head import SignatureHead
 from models.warm import NO_LIMITS, Limits
+from service.jobs.averaging import bring_members
 from service.jobs.code import code_digest
 from service.jobs.embedding import Embedder
 from service.jobs.order import Order, Outcome
 from service.jobs.progress import OnStage, Progress
 from service.jobs.rank import RankOrder, rank_backbones
+from service.jobs.shown import ITEMS_NAME, shown_items
 from service.jobs.tapping import Means, Tapped, bring, choose
-from service.registry.items import unpack
+from service.registry.items import Packed, unpack
 from service.store.blobs import Blobs
 from service.store.embeddings import EmbeddingCache
 
@@ -96,10 +101,10 @@ class Fitting:
             left_s=lambda: ends[0] - self._clock(),
             say=said.append,
         )
-        items = unpack(self._blobs.get(order.blob), order.facts)
+        items = self._items(order)
         chosen = choose(order, items, means)
         seconds = {"rank": self._clock() - start} if chosen.table else {}
-        tapped = bring(order, chosen, items, means)
+        tapped = bring_members(order, items, means) if order.members else bring(order, chosen, items, means)
         seconds["embed"] = self._clock() - start - sum(seconds.values())
         # Where embedding took it all, what follows still has a share: embeddings alone are worth nothing to anybody.
         ends[0] = max(ends[0], self._clock() + COMPARING * order.max_seconds)
@@ -108,11 +113,18 @@ class Fitting:
         body = {
             **adaptation.report,
             "dataset": {"id": order.dataset, "sha256": order.dataset_sha256, "items": len(tapped.task.y)},
+            "signatures": order.signatures or None,
             **tapped.facts,
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
         }
         body["notes"] = list(dict.fromkeys([*body["notes"], *said, *_unlike_parent(order, adaptation)]))
         return self._store(order, tapped, adaptation, body)
+
+    def _items(self, order: Order) -> Packed:
+        if order.blob:
+            return unpack(self._blobs.get(order.blob), order.facts)
+        width = order.facts.get("width")
+        return Packed() if width is None else Packed(vectors=np.empty((0, width), np.float32))
 
     def rank(self, order: RankOrder, on_stage: OnStage) -> dict[str, Any]:
         """Compare backbones on a dataset; see `rank_backbones` for what is returned.
@@ -147,20 +159,23 @@ class Fitting:
         }
         if adaptation.tables is not None:
             contents["head.safetensors"] = adaptation.tables
+        if (shown := shown_items(tapped, adaptation)) is not None:
+            contents[ITEMS_NAME] = shown
         stored = {name: self._blobs.put(data) for name, data in contents.items()}
         task = tapped.task
         parts = tapped.parts or adaptation.parts
+        answered = answered_by(adaptation.head, task)
         return Outcome(
             kind=adaptation.kind,
             modality=order.facts["modality"],
-            task=task.kind.value,
+            task=(TaskKind.CLASSIFICATION if isinstance(adaptation.head, SignatureHead) else task.kind).value,
             backbone=tapped.backbone,
             backbone_digest=tapped.digest,
             tap=adaptation.tap or tapped.name,
             width=sum(behind - first for first, behind in parts) or task.z.shape[1],
             columns=[column.to_dict() for column in task.schema],
             long=order.long,
-            classes=list(task.classes),
+            classes=list(answered),
             method=adaptation.method.model_dump(mode="json"),
             temperature=adaptation.temperature,
             calibrated=adaptation.calibrated,
@@ -168,7 +183,7 @@ class Fitting:
             parts=[list(part) for part in parts],
             parents=[given["ref"] for given in order.parents or order.members],
             signatures=order.signatures,
-            backbones=[],
+            backbones=tapped.backbones,
             request=_request(order, adaptation),
             code=code_digest(),
             dataset=order.dataset,
@@ -182,6 +197,11 @@ class Fitting:
         )
 
 
+def answered_by(head: Head, task: Task) -> tuple[str, ...]:
+    """The classes that a head answers: those of the task, or of the signatures where the task's are attributes."""
+    return head.classes if isinstance(head, SignatureHead) else task.classes
+
+
 def _request(order: Order, adaptation: Adaptation) -> dict[str, Any]:
     """What is asked for when this version is fitted again: the same candidates, whatever the clock said then."""
     return {
@@ -189,6 +209,9 @@ def _request(order: Order, adaptation: Adaptation) -> dict[str, Any]:
         "tap": order.tap,
         "parents": order.parents,
         "peft": order.peft,
+        "members": [{"ref": member["ref"], "labels": member["labels"]} for member in order.members],
+        "described": order.described,
+        "facts": {} if order.dataset else order.facts,
         "max_seconds": order.max_seconds,
         "early": adaptation.early,
     }

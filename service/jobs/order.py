@@ -27,6 +27,7 @@ class Order:
         peft: Blobs of a LoRA adapter in PEFT's format to start from, by file name.
         signatures: Id of the signatures that tell the classes; empty where there are none.
         signatures_blob: Their digest.
+        described: Whether they are embeddings of texts in the backbone's own space, and stand for the classes' names.
         members: Versions to average: `ref`, `blob` of the ONNX file, `classes`, `method`, `backbone`,
             `backbone_digest`, `tap`, `parts`, `long`, `dataset` and `labels` (what its labels are called here).
     """
@@ -51,6 +52,7 @@ class Order:
     peft: dict[str, str] = field(default_factory=dict)
     signatures: str = ""
     signatures_blob: str = ""
+    described: bool = False
     members: list[dict[str, Any]] = field(default_factory=list)
 
 

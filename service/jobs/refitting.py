@@ -36,9 +36,10 @@ class Refitting:
         """
         manifest = _manifest(self._engine, job)
         request = request_of(manifest)
-        dataset = datasets.get(self._engine, job.tenant, manifest.dataset)
-        if dataset.sha256 != manifest.dataset_sha256:
-            raise NotReproducible(f"Dataset {dataset.id} holds other items than {_reference(job)} was fitted to.")
+        if manifest.dataset:
+            dataset = datasets.get(self._engine, job.tenant, manifest.dataset)
+            if dataset.sha256 != manifest.dataset_sha256:
+                raise NotReproducible(f"Dataset {dataset.id} holds other items than {_reference(job)} was fitted to.")
         again = jobs.Job.new(job.id, job.tenant, "adapt", request, job.created_at, adapter=job.adapter)
         return self._adapting.command(again)
 

@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import F32, F64, I64, Mask, Parent, Part, Task
+from adapters.base import F32, I64, Part, Task
 from adapters.dataset import (
-    encode_label_sets,
-    encode_labels,
     groups_of,
     groups_of_rows,
     groups_of_vectors,
     humanise,
     joined_groups,
 )
-from adapters.heads import read_tables
+from models.base import Backbone
 from models.batching import embed
 from models.catalog import Entry
 from models.session import cuda_devices
@@ -29,6 +27,7 @@ from service.jobs.embedding import POOLED, Embedded, Embedder
 from service.jobs.order import Order
 from service.jobs.progress import OnStage
 from service.jobs.rank import RankOrder, rank_backbones
+from service.jobs.targets import targets
 from service.registry.items import Packed
 from service.store.blobs import Blobs
 
@@ -63,6 +62,8 @@ class Tapped:
         backbone, digest: Name and digest of the backbone; empty where there is none.
         facts: What the report says of it.
         parts: What is taken of the tap's embedding; all of it where empty.
+        backbones: Of several whose embeddings stand side by side, each one; see `Manifest.backbones`.
+        ids: (n,) what the upload calls each item: the row it came from, or the name of its file.
     """
 
     task: Task
@@ -71,6 +72,8 @@ class Tapped:
     digest: str = ""
     facts: dict[str, Any] = field(default_factory=lambda: {"backbone": None})
     parts: tuple[tuple[int, int], ...] = ()
+    backbones: list[dict[str, Any]] = field(default_factory=list)
+    ids: Sequence[str | int] = ()
 
 
 @dataclass(frozen=True)
@@ -127,48 +130,33 @@ def bring(order: Order, chosen: Chosen, items: Packed, means: Means) -> Tapped:
         NotReady: The backbone is named and not hosted here.
         SourceRefused: Its blocks are wanted, and what it was made of gives none.
     """
-    parent = _parent(order, means.blobs)
-    classes, y = _learned(items, () if parent is None else parent.classes)
+    aim = targets(order, items, means.blobs)
+    classes, y = aim.classes, aim.y
     fields: dict[str, Any] = {
         "seed": order.seed,
         "check": means.check,
         "left_s": means.left_s,
         "say": means.say,
         "weights": items.weights,
-        "parent": parent,
+        "parent": aim.parent,
+        "signatures": aim.signatures,
         "device": "cuda" if cuda_devices() else "cpu",
     }
     if items.table is not None:
-        groups = _groups(items, groups_of_rows(items.table))
+        groups = groups_in(items, groups_of_rows(items.table))
         return Tapped(Task.of_rows(items.schema, items.table, y, classes, groups, **fields), "row")
     if items.vectors is not None:
-        groups = _groups(items, groups_of_vectors(items.vectors))
-        return Tapped(Task(items.vectors, y, classes, groups, **fields), "vector")
+        groups = groups_in(items, groups_of_vectors(items.vectors))
+        return Tapped(Task(items.vectors, y, classes, groups, **fields), "vector", ids=items.ids)
     return _embedded(order, chosen, items, Task(_NOTHING, y, classes, _NO_GROUPS, **fields), means)
 
 
 _NOTHING, _NO_GROUPS = np.empty((0, 0), np.float32), np.empty(0, np.int64)
 
 
-def _learned(items: Packed, known: tuple[str, ...]) -> tuple[tuple[str, ...], I64 | F64 | Mask]:
-    if items.targets is not None:
-        return (), items.targets
-    if items.label_sets is not None:
-        return encode_label_sets(items.label_sets, known)
-    return encode_labels(items.labels, known)
-
-
-def _groups(items: Packed, copies: I64) -> I64:
+def groups_in(items: Packed, copies: I64) -> I64:
     """Copies of an item stay together, and so do the rows of each group that the caller named."""
     return copies if items.groups is None else joined_groups(copies, groups_of(items.groups))
-
-
-def _parent(order: Order, blobs: Blobs) -> Parent | None:
-    if not order.parents:
-        return None
-    [given] = order.parents
-    table = read_tables(blobs.get(given["blob"]))
-    return Parent(given["ref"], table.weight, table.bias, table.temperature, tuple(given["classes"]))
 
 
 def _embedded(order: Order, chosen: Chosen, items: Packed, bare: Task, means: Means) -> Tapped:
@@ -190,10 +178,11 @@ def _embedded(order: Order, chosen: Chosen, items: Packed, bare: Task, means: Me
         check=means.check,
         tap=tap,
     )
-    names = None
-    if items.texts and bare.classes:  # a class's name says something to a backbone of texts alone
-        names, _ = embed(backbone, [humanise(name) for name in bare.classes], check=means.check)
-    task = replace(bare, z=embedded.z, names=names, groups=_groups(items, groups_of(content)))
+    if order.described and bare.signatures is not None and tap == POOLED:
+        names: F32 | None = bare.signatures.values
+    else:
+        names = embedded_names(order, backbone, bare.classes, means)
+    task = replace(bare, z=embedded.z, names=names, groups=groups_in(items, groups_of(content)))
     if fixed:
         task = replace(task, z=taken(task.z, fixed), names=None if names is None else taken(names, fixed))
     elif tap == BLOCKS:
@@ -202,7 +191,15 @@ def _embedded(order: Order, chosen: Chosen, items: Packed, bare: Task, means: Me
         task = replace(task, tuning=embedder.tuning(entry, digest, content), at=np.arange(items.n))
     if order.peft:
         task = replace(task, peft={name: means.blobs.get(blob) for name, blob in order.peft.items()})
-    return Tapped(task, tap, chosen.name, digest, _facts(order, chosen, digest, tap, embedded), fixed)
+    return Tapped(task, tap, chosen.name, digest, _facts(order, chosen, digest, tap, embedded), fixed, ids=items.ids)
+
+
+def embedded_names(order: Order, backbone: Backbone, classes: Sequence[str], means: Means) -> F32 | None:
+    """(k, d) class names as words; None where a backbone does not embed texts, and a name says nothing to it."""
+    if order.facts["modality"] != "text" or not classes:
+        return None
+    names, _ = embed(backbone, [humanise(name) for name in classes], check=means.check)
+    return names
 
 
 def taken(z: F32, parts: Sequence[tuple[int, int]]) -> F32:

@@ -181,13 +181,15 @@ def remove_version(engine: Engine, home: Path, blobs: Blobs, tenant: str, name: 
 
     Raises:
         NotFound: There is no such adapter or version.
-        Conflict: An alias other than `latest` points to it, and there is another version to point to.
+        Conflict: An alias other than `latest` points to it, and there is another version to point to; or another
+            version was made of it.
     """
     with writing(engine) as connection:
         adapter = _get(connection, tenant, name)
         version = get_version(adapter, number)
         others = [n for n in adapter.versions if n != number]
         _refuse_if_held(adapter, number, others)
+        _refuse_if_parent(connection, tenant, f"{name}:{number}")
         if others and adapter.aliases[LATEST].version == number:
             switch(connection, tenant, name, LATEST, max(others))
         mine = (aliases.c.tenant == tenant, aliases.c.name == name)
@@ -208,6 +210,20 @@ def _refuse_if_held(adapter: Adapter, number: int, others: list[int]) -> None:
         raise Conflict(
             f"Version {adapter.name}:{number} is what alias {', '.join(held)} points to; PUT another version "
             f"to /v1/adapters/{adapter.name}/aliases/{held[0]} first (there are {', '.join(map(str, others))})."
+        )
+
+
+def _refuse_if_parent(connection: Connection, tenant: str, reference: str) -> None:
+    """A version that others were made of stays: without it nobody could say, or fit again, what they are."""
+    mentions = cast(versions.c.manifest, String).contains(f'"{reference}"')
+    query = select(versions).where(versions.c.tenant == tenant, mentions).order_by(versions.c.name, versions.c.number)
+    manifests = [version_of(row).manifest for row in connection.execute(query)]
+    holders = [f"{held.name}:{held.number}" for held in manifests if reference in held.parents]
+    if holders:
+        more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
+        raise Conflict(
+            f"Version {reference} cannot be deleted, as {holders[0]}{more} was made of it; delete that first, or point "
+            "the alias elsewhere and keep it."
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from models.base import Card
 from models.catalog import Entry
@@ -67,6 +67,11 @@ _QUERY = (
     .where(jobs.c.state != CANCELLED)
     .order_by(backbones.c.created_at, backbones.c.id)
 )
+
+_SEVERAL = select(versions.c.name, versions.c.number, versions.c.manifest["backbones"].label("backbones")).where(
+    func.json_array_length(versions.c.manifest["backbones"]) > 0
+)
+"""Versions over several backbones; manifests of before there were any have no such field, which is no length."""
 
 
 def card_of(fields: Mapping[str, Any]) -> Card:
@@ -188,21 +193,30 @@ def remove(engine: Engine, tenant: str, id_: str, now_s: float) -> None:
 
 
 def _refuse_if_fitted(connection: Connection, own: Own) -> None:
-    users = connection.execute(
+    digest = own.card.digest if own.card else ""
+    on_it_alone = connection.execute(
         select(versions.c.name, versions.c.number)
         .where(
             versions.c.tenant == own.tenant,
             versions.c.manifest["backbone"].as_string() == own.id,
-            versions.c.manifest["backbone_digest"].as_string() == (own.card.digest if own.card else ""),
+            versions.c.manifest["backbone_digest"].as_string() == digest,
         )
         .limit(4)
     ).all()
+    averaging = connection.execute(_SEVERAL.where(versions.c.tenant == own.tenant))
+    among = [row for row in averaging if any(_is_of(one, own.id, digest) for one in row.backbones)]
+    users = list(dict.fromkeys((row.name, row.number) for row in (*on_it_alone, *among)))
     if users:
         listed = ", ".join(f"{name}:{number}" for name, number in users[:3]) + (" and more" if len(users) > 3 else "")
+        name, number = users[0]
         raise Conflict(
             f"Backbone {own.id!r} is what {listed} is fitted on and needs to answer; delete those versions first "
-            f"(DELETE /v1/adapters/{users[0].name}/versions/{users[0].number})."
+            f"(DELETE /v1/adapters/{name}/versions/{number})."
         )
+
+
+def _is_of(one: Mapping[str, Any], id_: str, digest: str) -> bool:
+    return bool(one["backbone"] == id_ and one["backbone_digest"] == digest)
 
 
 def _refuse_if_asked(connection: Connection, own: Own) -> None:
@@ -222,7 +236,8 @@ def digests(engine: Engine) -> set[str]:
     with engine.begin() as connection:
         cards = connection.execute(select(backbones.c.card)).scalars()
         fitted = connection.execute(select(versions.c.manifest["backbone_digest"].as_string()).distinct()).scalars()
-        return {card["digest"] for card in cards if card} | {digest for digest in fitted if digest}
+        averaged = {one["backbone_digest"] for row in connection.execute(_SEVERAL) for one in row.backbones}
+        return {card["digest"] for card in cards if card} | {digest for digest in fitted if digest} | averaged
 
 
 def _announce(connection: Connection, tenant: str, id_: str, now_s: float) -> None:

@@ -38,6 +38,7 @@ class Packed:
         vectors: (n, d) float32; None in the other modalities.
         table: n typed rows; None in the other modalities.
         schema: Their columns.
+        ids: (n,) what the upload calls each item: the name of its file, or the row that it came from.
     """
 
     labels: list[str] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Packed:
     label_sets: list[tuple[str, ...]] | None = None
     groups: list[str] | None = None
     weights: F64 | None = None
+    ids: Sequence[str | int] = ()
 
     @property
     def n(self) -> int:
@@ -111,6 +113,7 @@ def _unpacked(table: pa.Table, task: str) -> Packed:
         targets=table["target"].to_numpy() if task == "regression" else None,
         groups=table["group"].to_pylist() if "group" in there else None,
         weights=table["weight"].to_numpy() if "weight" in there else None,
+        ids=next((table[name].to_pylist() for name in ("name", "row") if name in there), ()),
     )
 
 

@@ -28,7 +28,7 @@ class Job:
     Attributes:
         id: ``job_...``.
         tenant: Who asked.
-        kind: ``adapt``, ``refit``, ``host`` or ``rank``.
+        kind: ``adapt``, ``refit``, ``host``, ``rank``, or ``version`` of one that was made without a fit.
         adapter: Name of the adapter that it makes a version of; empty where it makes none.
         request: What was asked, validated.
         state: One of `STATES`.

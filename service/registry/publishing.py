@@ -15,8 +15,9 @@ from adapters.manifest import Manifest
 from service.database.engine import writing
 from service.database.tables import adapters, aliases, jobs, versions
 from service.errors import ArtifactCorrupt
+from service.registry import requests
 from service.registry.adapters import LATEST, LIVE, Version, announce, manifest_path, switch, version_of
-from service.registry.jobs import SUCCEEDED, UNFINISHED
+from service.registry.jobs import SUCCEEDED, UNFINISHED, Job
 from service.store.blobs import Blobs, create_only
 
 
@@ -30,6 +31,9 @@ class Draft:
         metrics: Figures for lists.
         seconds: Seconds a stage, for the job.
         decide: Says whether `live` moves, given the version that is live now: (moves, reason).
+        at_once: The job itself, where there was nothing to wait for: it is stored in the same transaction. None where
+            it is stored already.
+        key: Of the request that made such a job.
     """
 
     tenant: str
@@ -39,6 +43,8 @@ class Draft:
     metrics: dict[str, Any]
     seconds: dict[str, float]
     decide: Callable[[Version | None], tuple[bool, str]]
+    at_once: Job | None = None
+    key: requests.Key | None = None
 
 
 def publish(engine: Engine, home: Path, draft: Draft, now_s: float) -> int | None:
@@ -51,6 +57,10 @@ def publish(engine: Engine, home: Path, draft: Draft, now_s: float) -> int | Non
         done = connection.execute(select(versions.c.number).where(versions.c.job == draft.job)).scalar_one_or_none()
         if done is not None:
             return int(done)
+        if draft.at_once is not None:
+            connection.execute(insert(jobs).values(**vars(draft.at_once)))
+        if draft.key is not None:
+            requests.remember(connection, draft.key, draft.job)
         if not _end_job(connection, draft, now_s):
             return None
         number, manifest = _write_manifest(connection, home, draft, now_s)

@@ -2,12 +2,12 @@
 
 from sqlalchemy import Engine, select
 
-from service.database.tables import backbones, datasets, jobs, versions
+from service.database.tables import backbones, datasets, jobs, signatures, versions
 from service.registry.jobs import CANCELLED, FAILED, UNFINISHED
 
 
 def digests(engine: Engine) -> set[str]:
-    """Digests of datasets' items, of versions' files and sources, of what fits start from and backbones are made of.
+    """Digests of datasets' items, of signatures, of versions' files and sources, of what fits and backbones start from.
 
     What was uploaded for a backbone that was not hosted in the end is let go.
     """
@@ -18,7 +18,7 @@ def digests(engine: Engine) -> set[str]:
     )
     asked = select(jobs.c.request).where(jobs.c.state.in_(UNFINISHED))
     with engine.begin() as connection:
-        items = set(connection.execute(select(datasets.c.blob)).scalars())
+        items = set(connection.execute(select(datasets.c.blob).union(select(signatures.c.blob))).scalars())
         manifests = connection.execute(select(versions.c.manifest)).scalars().all()
         heads = {file["sha256"] for manifest in manifests for file in manifest["files"].values()}
         heads |= {blob for manifest in manifests for blob in manifest.get("request", {}).get("peft", {}).values()}

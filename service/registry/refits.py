@@ -21,6 +21,12 @@ def request_of(manifest: Manifest) -> dict[str, Any]:
             "version, which can be fitted again."
         )
     asked = manifest.request
+    if "from" in asked:
+        raise NotReproducible(
+            f"{manifest.name}:{manifest.number} was made without a fit, of {asked['from'] or 'labels alone'}; "
+            "what was fitted can be fitted again."
+        )
+    members = asked.get("members", [])
     return {
         "dataset": manifest.dataset,
         "backbone": manifest.backbone,
@@ -31,7 +37,11 @@ def request_of(manifest: Manifest) -> dict[str, Any]:
         # The same candidates are compared to their end, however long that takes now.
         "max_seconds": AT_LEAST_S + asked["max_seconds"],
         "tap": asked["tap"],
-        "parents": list(manifest.parents),
+        "parents": [] if members else list(manifest.parents),
+        "members": members,
+        "signatures": manifest.signatures,
+        "described": asked.get("described", False),
+        "facts": asked.get("facts", {}),
         "peft": asked["peft"],
         "promote": "never",
     }

@@ -91,9 +91,16 @@ def remember(connection: Connection, key: Key, resource: str) -> None:
         )
 
 
-def forget_resource(connection: Connection, resource: str) -> None:
-    """Drop the keys of a resource that is deleted, inside that transaction: the same request may make it anew."""
-    connection.execute(delete(requests).where(requests.c.resource == resource))
+def forget_resource(connection: Connection, resource: str, tenant: str | None = None) -> None:
+    """Drop the keys of a resource that is deleted, inside that transaction: the same request may make it anew.
+
+    Args:
+        connection: Of the transaction.
+        resource: Its id.
+        tenant: Whose it is, where the same id may be another tenant's as well.
+    """
+    dropped = delete(requests).where(requests.c.resource == resource)
+    connection.execute(dropped if tenant is None else dropped.where(requests.c.tenant == tenant))
 
 
 def forget(engine: Engine, before_s: float) -> None:

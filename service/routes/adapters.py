@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from service.errors import FormatUnsupported, NotFound
 from service.ids import new_id
-from service.registry import adapters, datasets, jobs, requests
+from service.registry import adapters, datasets, jobs, requests, signatures
 from service.registry.refits import request_of
 from service.routes.body import check, json_body, media_of, parse_json, read_bytes, read_form
 from service.routes.datasets import hash_of, store_upload
@@ -97,15 +97,17 @@ def _enqueue(
     key: requests.Key | None,
 ) -> str:
     """Store the job and queue it. Blocks."""
+    dataset: datasets.Dataset | None = None
     if isinstance(body, AdaptRequest):
-        dataset = datasets.get(state.engine, tenant, body.dataset)
+        if body.dataset is not None:
+            dataset = datasets.get(state.engine, tenant, body.dataset)
     else:
         meta = DatasetMeta(**{name: getattr(body, name) for name in DatasetMeta.model_fields if name != "name"})
         dataset, _ = store_upload(state, tenant, cast(UploadFile, file), meta)
     options |= options_for(state, tenant, body, dataset)
     state.blobs.check_room(0)
     now_s = state.clock()
-    asked = {"dataset": dataset.id, **options}
+    asked = {"dataset": "" if dataset is None else dataset.id, **options}
     job = jobs.Job.new(new_id("job", now_s), tenant, "adapt", asked, now_s, adapter=body.name)
     jobs.add(state.engine, job, key, state.settings.max_queued_jobs)
     state.queue.submit(job.id)
@@ -161,7 +163,10 @@ def _enqueue_refit(state: State, tenant: str, name: str, number: int) -> str:
     """Store the job and queue it. Blocks."""
     version = adapters.get_version(adapters.get(state.engine, tenant, name), number)
     request_of(version.manifest)
-    datasets.get(state.engine, tenant, version.manifest.dataset)
+    if version.manifest.dataset:
+        datasets.get(state.engine, tenant, version.manifest.dataset)
+    if version.manifest.signatures:
+        signatures.get(state.engine, tenant, version.manifest.signatures)
     now_s = state.clock()
     asked = {"adapter": name, "version": number}
     job = jobs.Job.new(new_id("job", now_s), tenant, "refit", asked, now_s)

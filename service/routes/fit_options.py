@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from adapters.base import Method
+from adapters.base import Method, Need
 from adapters.methods import parse_method
 from models.errors import InputError, Problem
 from service.errors import BodyInvalid
-from service.registry import datasets
+from service.registry import datasets, signatures
+from service.routes.averages import averaged, facts_like
 from service.routes.body import parse_json
+from service.routes.fit_signatures import home_of, rowless, signatures_of, told
 from service.routes.lineage import parent_version, peft_blobs
 from service.routes.state import State
 from service.schemas.requests import AdaptForm, AdaptRequest
@@ -46,22 +48,57 @@ def options_of(state: State, body: Body) -> dict[str, Any]:
     }
 
 
-def options_for(state: State, tenant: str, body: Body, dataset: datasets.Dataset) -> dict[str, Any]:
+def options_for(state: State, tenant: str, body: Body, dataset: datasets.Dataset | None) -> dict[str, Any]:
     """The options that depend on the items: the backbone, its tap, what becomes of long items, what is started from.
+
+    Args:
+        state: Of the process.
+        tenant: Who asks.
+        body: What is asked for.
+        dataset: The items; None where nothing is learned of any.
 
     Raises:
         BackboneUnknown: No backbone embeds such items.
-        BodyInvalid: An option is for other items, the backbone is, or nothing can grow from the parent.
-        NotFound: There is no such parent.
+        BodyInvalid: An option is for other items, the backbone is, nothing can grow from the parent, or rows are
+            needed.
+        NotFound: There is no such parent, or there are no such signatures.
         NotReady: The backbone is still being hosted.
     """
-    _check_modality(body, dataset)
+    method = _method(body.method)
+    if Need.MEMBERS in method.requirements():
+        return averaged(state, tenant, body, method, dataset)
+    if body.labels:
+        raise _refused("labels", f"'labels' are what averaged versions' labels are called; {method.method!r} has none.")
+    if len(body.parents) > 1:
+        raise BodyInvalid(
+            f"{len(body.parents)} versions are named, and a new one grows from one; send that alone, or average them "
+            'with "method": "ensemble".',
+            problems=[Problem("send one", pointer="/parents")],
+        )
+    if dataset is not None:
+        _check_modality(body, dataset)
+    described = signatures_of(state, tenant, body, method, dataset)
+    options = _of_items(state, tenant, body, method, dataset, described)
+    return options | told(state, tenant, options, described)
+
+
+def _of_items(
+    state: State,
+    tenant: str,
+    body: Body,
+    method: Method,
+    dataset: datasets.Dataset | None,
+    described: signatures.Record | None,
+) -> dict[str, Any]:
+    """The backbone of the items, and what a fit to them starts from."""
     if body.parents:
         return _grown(state, tenant, body, dataset)
-    modality = dataset.facts["modality"]
+    without = {} if dataset is not None else rowless(state, tenant, body.backbone, method, described)
+    modality = without["facts"]["modality"] if dataset is None else dataset.facts["modality"]
     if modality not in WORDS:
         return {"backbone": "", "long": "truncate"}
-    choice = choose(state.backbones.visible(tenant), state.backbones.names, modality, body.backbone)
+    asked = body.backbone or home_of(described, modality)
+    choice = choose(state.backbones.visible(tenant), state.backbones.names, modality, asked)
     options: dict[str, Any] = {
         "backbone": choice.backbone,
         "long": body.long or "truncate",
@@ -69,7 +106,7 @@ def options_for(state: State, tenant: str, body: Body, dataset: datasets.Dataset
     }
     if body.peft is not None:
         options["peft"] = peft_blobs(state, body.peft)
-    return options | ({"candidates": list(choice.candidates)} if choice.candidates else {})
+    return options | without | ({"candidates": list(choice.candidates)} if choice.candidates else {})
 
 
 def _check_peft(body: Body, method: Method) -> None:
@@ -99,7 +136,7 @@ def _check_modality(body: Body, dataset: datasets.Dataset) -> None:
                 raise _only_for("texts, images and sounds", name, dataset)
 
 
-def _grown(state: State, tenant: str, body: Body, dataset: datasets.Dataset) -> dict[str, Any]:
+def _grown(state: State, tenant: str, body: Body, dataset: datasets.Dataset | None) -> dict[str, Any]:
     """The options of a fit that grows from a version: its backbone, its tap and its way with long items."""
     manifest = parent_version(state, tenant, body.parents[0], dataset).manifest
     name = f"{manifest.name}:{manifest.number}"
@@ -114,13 +151,14 @@ def _grown(state: State, tenant: str, body: Body, dataset: datasets.Dataset) -> 
                 f"{name} was fitted with {option} {theirs!r}, and what grows from it has the same; leave {option} out.",
                 problems=[Problem(f"must be {theirs!r}", pointer=f"/{option}")],
             )
-    return {
+    options: dict[str, Any] = {
         "parents": [name],
         "backbone": manifest.backbone,
         "backbone_digest": manifest.backbone_digest,
         "long": manifest.long,
         "tap": tap,
     }
+    return options if dataset is not None else options | {"facts": facts_like(manifest)}
 
 
 def _only_for(what: str, name: str, dataset: datasets.Dataset) -> BodyInvalid:

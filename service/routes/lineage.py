@@ -19,27 +19,47 @@ PEFT_FILES = ("adapter_config.json", "adapter_model.safetensors")
 MOST_PEFT_BYTES = 2**30
 
 
-def parent_version(state: State, tenant: str, reference: str, dataset: datasets.Dataset) -> Version:
-    """The version that a new one grows from.
+def named_version(state: State, tenant: str, reference: str) -> Version:
+    """The version that a reference names now.
 
     Args:
         state: Of the process.
         tenant: Whose it is.
         reference: ``name``, ``name@alias`` or ``name:3``.
-        dataset: What the new one is fitted to.
+
+    Raises:
+        NotFound: There is no such version.
+    """
+    asked = parse(reference)
+    adapter = adapters.get(state.engine, tenant, asked.name)
+    aliases = {name: alias.version for name, alias in adapter.aliases.items()}
+    return adapters.get_version(adapter, asked.pick(aliases, tuple(adapter.versions)))
+
+
+def parent_version(state: State, tenant: str, reference: str, dataset: datasets.Dataset | None) -> Version:
+    """The version that a new one grows from, or whose answers it averages.
+
+    Args:
+        state: Of the process.
+        tenant: Whose it is.
+        reference: See `named_version`.
+        dataset: What the new one is fitted to; None where it learns of no rows.
 
     Raises:
         NotFound: There is no such version.
         BodyInvalid: Nothing can grow from it, or not with this dataset.
     """
-    asked = parse(reference)
-    adapter = adapters.get(state.engine, tenant, asked.name)
-    aliases = {name: alias.version for name, alias in adapter.aliases.items()}
-    version = adapters.get_version(adapter, asked.pick(aliases, tuple(adapter.versions)))
+    version = named_version(state, tenant, reference)
     manifest = version.manifest
     name = f"{manifest.name}:{manifest.number}"
     if (why := _why_not(manifest)) is not None:
         raise _refused(f"Nothing can grow from {name}: {why}")
+    if dataset is not None:
+        _check_dataset(name, manifest, dataset)
+    return version
+
+
+def _check_dataset(name: str, manifest: Manifest, dataset: datasets.Dataset) -> None:
     for what, theirs, ours in (
         ("modality", manifest.modality, dataset.facts["modality"]),
         ("task", manifest.task, dataset.facts["task"]),
@@ -50,7 +70,6 @@ def parent_version(state: State, tenant: str, reference: str, dataset: datasets.
         raise _refused(
             f"{name} takes vectors of {manifest.width} numbers and dataset {dataset.id} has {dataset.facts['width']}."
         )
-    return version
 
 
 def _why_not(manifest: Manifest) -> str | None:

@@ -16,13 +16,15 @@ from service.routes.state import Needs
 from service.schemas.answers import ProblemOut
 from service.schemas.backbones import HostForm, HostRequest, RankRequest
 from service.schemas.keys import KeyRequest
-from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, PredictRequest
+from service.schemas.requests import AdaptForm, AdaptRequest, AliasRequest, PredictRequest, VersionRequest
+from service.schemas.signatures import SignaturesRequest
+from service.schemas.zero_shot import ZeroShotRequest
 
 SCHEME = "key"
 REFERENCE = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
-    *(AdaptRequest, AdaptForm, AliasRequest, PredictRequest),
-    *(HostRequest, HostForm, RankRequest, KeyRequest),
+    *(AdaptRequest, AdaptForm, VersionRequest, AliasRequest, PredictRequest),
+    *(HostRequest, HostForm, RankRequest, KeyRequest, SignaturesRequest, ZeroShotRequest),
 )
 
 DESCRIPTION = """Upload a few labelled items, fit a head on a frozen backbone in seconds, predict.

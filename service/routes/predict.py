@@ -4,8 +4,6 @@ A bare route of Starlette, first in the router: FastAPI's dependencies and respo
 of a small call. `documented` holds the same function as FastAPI sees it, for the OpenAPI document alone.
 """
 
-from typing import Any
-
 import orjson
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -13,26 +11,29 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from models.errors import Problem
-from service.errors import BodyInvalid, FormatUnsupported
+from service.errors import FormatUnsupported
 from service.registry.keys import PREDICT
 from service.routes.body import check, media_of, parse_json, read_bytes
+from service.routes.inputs import check_inputs
 from service.routes.openapi import answers_file, problems, takes_rows
 from service.routes.predict_file import ANSWERS, FORM, ROWS, SUFFIXES, WARNINGS, predict_file
 from service.routes.predict_items import ITEMS, is_item, predict_items
 from service.routes.state import Needs, State, admit
+from service.routes.wishes import wishes_of
 from service.schemas.answers import PredictOut
 from service.schemas.requests import PredictFileOptions, PredictRequest
 from service.serving.media_inputs import NOUNS
 from service.serving.prediction import envelope
 from service.serving.references import parse
-from service.settings import Settings
 
 PATH = "/v1/adapters/{ref}/predict"
 
 
 async def predict(request: Request, ref: str) -> Response:
     """Predict labels with calibrated probabilities, any number of labels, or values, as the adapter was fitted.
+
+    With `explain` each prediction says why, and with `classes` a version that was made with signatures answers among
+    classes that are given in the call.
 
     `ref` is `name` (its live version), `name@alias` or `name:3`. An input is a text, `{"image": "<base64>"}`,
     `{"audio": "<base64>"}`, `{"embedding": [...]}`, or an object of columns, as the adapter was fitted.
@@ -51,9 +52,14 @@ async def predict(request: Request, ref: str) -> Response:
         return await _predict_sent(request, state, tenant, ref)
     body = check(PredictRequest, parse_json(await read_bytes(request, state.settings.max_body_bytes)))
     reference = parse(ref)
-    _check_inputs(body.inputs, state.settings)
+    check_inputs(body.inputs, state.settings)
     served = await state.predictor.serve(tenant, reference)
-    answers = await state.predictor.answer(served, body.inputs, body.top_k, body.long)
+    if body.explain or body.classes is not None or body.with_own or served.facts.mixes:
+        answers = await state.details.answer(
+            served, body.inputs, body.top_k, body.long, wishes_of(body, state.settings)
+        )
+    else:
+        answers = await state.predictor.answer(served, body.inputs, body.top_k, body.long)
     state.meters.predicted(served.facts.modality, len(body.inputs))
     answer = envelope(served, answers) | {"request_id": request.state.request_id}
     return Response(orjson.dumps(answer), media_type="application/json")
@@ -75,23 +81,6 @@ def _check_media(request: Request) -> None:
         raise FormatUnsupported(
             f"The Content-Type is {seen}; this takes inputs as application/json, an image or a sound as image/* or "
             f"audio/*, and a file as {', '.join(SUFFIXES)} or {FORM}."
-        )
-
-
-def _check_inputs(inputs: list[Any], settings: Settings) -> None:
-    if len(inputs) > settings.max_inputs:
-        raise BodyInvalid(
-            f"The call has {len(inputs):,} inputs, the limit is {settings.max_inputs:,}; send them in several calls.",
-            problems=[Problem(f"at most {settings.max_inputs:,} inputs", pointer="/inputs")],
-        )
-    long = [i for i, text in enumerate(inputs) if isinstance(text, str) and len(text) > settings.max_cell_chars]
-    if long:
-        raise BodyInvalid(
-            f"Input {long[0]} has {len(inputs[long[0]]):,} characters, the limit is {settings.max_cell_chars:,}; "
-            "shorten it, or send its parts as inputs of their own.",
-            problems=[
-                Problem(f"at most {settings.max_cell_chars:,} characters", pointer=f"/inputs/{i}") for i in long[:100]
-            ],
         )
 
 

@@ -23,6 +23,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from models.errors import Problem
+from service.errors import BodyInvalid
 from service.routes.body import check, media_of, read_form, spool
 from service.routes.datasets import limits_of
 from service.routes.state import State
@@ -57,6 +59,8 @@ ROWS = "Graft-Rows"
 
 WARNINGS = "Graft-Warnings"
 """Header with what is to be said of the file as a whole: a JSON list of sentences, in ASCII."""
+
+_IN_JSON_ALONE = ("explain", "classes", "with_own")
 
 _WARNINGS_BYTES = 2000
 _SENTENCE_CHARS = 150
@@ -136,6 +140,13 @@ async def _received(request: Request, path: Path, state: State, facts: Facts) ->
 
 
 def _options(given: Mapping[str, str], where: str, facts: Facts) -> FileOptions:
+    told = next((name for name in _IN_JSON_ALONE if name in given), None)
+    if told is not None:
+        raise BodyInvalid(
+            f"{told!r} has no place with a file, whose answer is labels in columns; send the rows as inputs "
+            "(application/json).",
+            problems=[Problem("not with a file", pointer=f"/{told}")],
+        )
     options = FileOptions(**check(PredictFileOptions, given, where=where, strict=False).model_dump())
     check_options(facts, options)
     return options

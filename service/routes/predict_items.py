@@ -9,6 +9,7 @@ from service.errors import BodyInvalid, BodyMalformed, FormatUnsupported
 from service.routes.body import check, media_of, read_bytes, read_files
 from service.routes.state import State
 from service.schemas.requests import PredictItemsOptions
+from service.serving.details import Wishes
 from service.serving.directory import Served
 from service.serving.facts import Facts
 from service.serving.media_inputs import NOUNS
@@ -40,7 +41,11 @@ async def predict_items(request: Request, served: Served) -> Response:
     _check_kind(request, served.facts)
     items, given = await _received(request, state)
     options = check(PredictItemsOptions, given, where="query or form", strict=False)
-    answers = await state.predictor.answer(served, items, options.top_k, options.long)
+    if options.explain or served.facts.mixes:
+        wishes = Wishes(options.explain)
+        answers = await state.details.answer(served, items, options.top_k, options.long, wishes)
+    else:
+        answers = await state.predictor.answer(served, items, options.top_k, options.long)
     state.meters.predicted(served.facts.modality, len(items))
     answer = envelope(served, answers) | {"request_id": request.state.request_id}
     return Response(orjson.dumps(answer), media_type="application/json")

@@ -22,8 +22,10 @@ from service.jobs.queue import Submitter
 from service.metrics import Meters
 from service.registry.keys import ADMIN, FIT, PREDICT, READ, SCOPES
 from service.serving.backbones import Backbones
+from service.serving.details import Details
 from service.serving.directory import Directory
 from service.serving.keyring import Keyring
+from service.serving.labels import Labels
 from service.serving.prediction import Predictor
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -44,6 +46,8 @@ class State:
     meters: Meters
     keys: Keyring
     clock: Callable[[], float]
+    labels: Labels
+    details: Details
 
 
 async def _state(request: Request) -> State:

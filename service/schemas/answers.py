@@ -162,7 +162,7 @@ class JobOut(_Answer):
     """A job."""
 
     id: str
-    kind: Literal["adapt", "host", "rank", "refit"]
+    kind: Literal["adapt", "host", "rank", "refit", "version"]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     stage: str
     progress: float = Field(ge=0, le=1)
@@ -260,7 +260,11 @@ class VersionOut(_Answer):
     """Probability from which on an input has each class, in the order of `classes`; none but for `multilabel`."""
     calibrated: bool
     parents: list[str]
-    """Versions that it grew from, such as `intents:3`."""
+    """Versions that it grew from or averages, such as `intents:3`."""
+    signatures: str | None
+    """Signatures that tell its classes, those included that nobody had an example of; none where examples tell all."""
+    made_from: str | None
+    """The version that it was made from without a fit, such as `animals:3`; none but for such."""
     dataset: str
     job: str
     seed: int
@@ -307,6 +311,8 @@ class VersionOut(_Answer):
             thresholds=list(manifest.thresholds),
             calibrated=manifest.calibrated,
             parents=list(manifest.parents),
+            signatures=manifest.signatures or None,
+            made_from=manifest.request.get("from"),
             dataset=manifest.dataset,
             job=manifest.job,
             seed=manifest.seed,
@@ -382,7 +388,30 @@ class AliasOut(_Answer):
     version: int
 
 
-class Prediction(_Answer):
+class Neighbour(_Answer):
+    """An item of the fit that is near an input."""
+
+    id: str
+    """In its dataset; the place of the item where it has no id."""
+    label: str | None
+    """None where an item has any number of labels."""
+    similarity: float
+    """Cosine of the two embeddings."""
+
+
+class _Explained(_Answer):
+    """What there is beside an answer where `explain` asks for it, as the version can tell; left out otherwise."""
+
+    attributes: list[tuple[str, float]] = []
+    """Zero-shot: what the input's attributes are taken to be, as probabilities or in the signatures' unit: those first
+    that set it apart from the mean of the classes."""
+    sources: list[tuple[str, float]] = []
+    """The source classes that the answer is averaged over, and their weights."""
+    neighbours: list[Neighbour] = []
+    """The nearest items that the version was fitted to."""
+
+
+class Prediction(_Explained):
     """The answer to one input."""
 
     id: str
@@ -392,9 +421,16 @@ class Prediction(_Answer):
     """The most probable labels, best first."""
     truncated: bool = False
     """The input was longer than the backbone takes, and its end was left out."""
+    mixture: list[tuple[str, float]] = []
+    """Of versions that average source classes (`conse`): what the input is made of, the largest share first."""
+    entropy: float | None = None
+    """Of all shares, in nats: 0 for one class, 0.69 for two alike."""
+    second: tuple[str, float] | None = None
+    """The class of the second mode with its share: the input is half one, half the other. Null where it is one class,
+    or merely hard to tell."""
 
 
-class Labelled(_Answer):
+class Labelled(_Explained):
     """The answer to one input that has any number of labels."""
 
     id: str
@@ -406,7 +442,7 @@ class Labelled(_Answer):
     truncated: bool = False
 
 
-class Estimate(_Answer):
+class Estimate(_Explained):
     """The answer to one input of a regression."""
 
     id: str
@@ -432,6 +468,8 @@ class PredictOut(_Answer):
     adapter: str
     """The version that answered, `name:number`."""
     backbone: str | None
+    backbones: list[str] = []
+    """Of an average over several backbones each of them; left out otherwise."""
     request_id: str
     calibrated: bool | None
     """False where there were too few examples to measure how sure the answers are; null for a regression."""

@@ -18,6 +18,9 @@ class _Request(BaseModel):
 Kinds = Annotated[dict[str, Literal["number", "boolean", "date", "category", "ignore"]], Field(max_length=1_000)]
 
 
+Labels = dict[str, dict[str, str | None]]
+
+
 def _json(value: object) -> object:
     """A form has nothing but texts: an object comes as JSON."""
     if not isinstance(value, str):
@@ -28,15 +31,16 @@ def _json(value: object) -> object:
         raise ValueError(f"is not JSON: {error.msg}") from None
 
 
+def _pairs(value: object) -> object:
+    """JSON has no pairs but lists of two."""
+    return [tuple(pair) if isinstance(pair, list) else pair for pair in value] if isinstance(value, list) else value
+
+
 def _parents(value: object) -> object:
-    """In a form a list is its items with commas between them; in JSON it is a list. A version grows from one other."""
+    """In a form a list is its items with commas between them; in JSON it is a list."""
     if isinstance(value, str):
         value = [item.strip() for item in value.split(",") if item.strip()]
-    if not isinstance(value, list):
-        return value
-    if len(value) > 1:
-        raise ValueError(f"{len(value)} versions are named, and a new one grows from one; send that alone")
-    return tuple(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 class _Reading(_Request):
@@ -94,9 +98,13 @@ class _Fitting(_Request):
     tap: Literal["pooled", "blocks"] | None = None
     """What of the backbone is learned from: its embedding (`pooled`, the default), or the pooled activations of any of
     its blocks, picked or joined by their held-out loss (`blocks`)."""
-    parents: Annotated[tuple[str, ...], BeforeValidator(_parents), Field(max_length=1)] = ()
+    parents: Annotated[tuple[str, ...], BeforeValidator(_parents), Field(max_length=16)] = ()
     """The version to grow from, such as `intents:3`: the new one starts there, stays close to it, and keeps its classes
-    in their order; the dataset may bring more rows, new classes, or both."""
+    in their order; the dataset may bring more rows, new classes, or both. Of method `ensemble` the versions that are
+    averaged, 2 to 16; of `conse` the one whose answers are."""
+    labels: Annotated[Labels, BeforeValidator(_json)] = Field(default_factory=dict)
+    """Of method `ensemble`: for a version of `parents`, what its labels are called in the average, where that is not
+    their own name; null leaves one out. `{"old:2": {"refund": "money_back", "other": null}}`."""
     signatures: str | None = None
     """Id of the signatures (`sig_...`) that tell the classes, those included that the dataset has no example of."""
     peft: str | None = None
@@ -115,8 +123,9 @@ class _Fitting(_Request):
 class AdaptRequest(_Fitting):
     """What to fit (POST /v1/adapters)."""
 
-    dataset: str
-    """Id of the labelled dataset."""
+    dataset: str | None = None
+    """Id of the labelled dataset. Left out where nothing is learned of rows: `ensemble` with weights, `names` with
+    signatures made of texts, `conse` with a version to average."""
     method: Any = "auto"
     """A method's name, or an object with its name in `method` and its parameters."""
 
@@ -128,14 +137,66 @@ class AdaptForm(_Fitting, _Reading):
     """A method's name, or its object as JSON text."""
 
 
+class VersionRequest(_Request):
+    """A version that needs no fit (POST /v1/adapters/{name}/versions)."""
+
+    from_: int | None = Field(None, alias="from", ge=1, lt=2**31)
+    """The version of this adapter whose classes are to be told by other signatures."""
+    signatures: str | None = None
+    """Id of the signatures that tell the classes (`sig_...`)."""
+    labels: Any = None
+    """Instead of `signatures`: a list of labels, or an object of labels with a description or several each."""
+    templates: list[str] | None = None
+    """What is embedded of each of `labels`, `{}` standing for it; several are averaged."""
+    backbone: str | None = None
+    """Without `from`: the backbone whose items are told by the labels; a text backbone, or one tower of a pair."""
+    long: Literal["truncate", "chunk"] | None = None
+    """Without `from`: what becomes of texts that are longer than the backbone takes."""
+    promote: Literal["auto", "always", "never"] = "auto"
+    """Whether `live` moves to the new version; `auto` and `always` move it."""
+
+
 class AliasRequest(_Request):
     """Where an alias points (PUT /v1/adapters/{name}/aliases/{alias})."""
 
     version: int = Field(ge=1)
 
 
+class OneOffClass(_Request):
+    """A class that is given in a call: by its attributes, as a mixture, or by words.
+
+    A name alone stands for one of the version's own classes, or for itself where classes are told by words.
+    """
+
+    name: str = Field(min_length=1, max_length=1_000)
+    """What it is called in the answer."""
+    attributes: dict[str, bool | float | None] | None = None
+    """Values by attribute, of the attributes that the version was fitted with; what is left out or null is unknown."""
+    mixture: Annotated[list[tuple[str, float]], BeforeValidator(_pairs)] | None = None
+    """Classes of the version, or of this call, each with its weight; their weighted mean."""
+    description: str | list[str] | None = None
+    """Words, where the version's classes are told by words."""
+
+
 class PredictRequest(_Request):
     """What to predict (POST /v1/adapters/{ref}/predict)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"inputs": ["I want my money back"]},
+                {"inputs": ["I want my money back"], "explain": True},
+                {
+                    "inputs": [{"image": "<base64>"}],
+                    "classes": [
+                        {"name": "okapi", "attributes": {"stripes": 1, "hooves": 1, "long neck": 0.5}},
+                        {"name": "liger", "mixture": [["tiger", 0.5], ["lion", 0.5]]},
+                    ],
+                    "with_own": True,
+                },
+            ]
+        }
+    )
 
     inputs: list[Any] = Field(min_length=1)
     """1 to 1,000 inputs of the adapter's modality: texts, `{"image": "<base64>"}`, `{"audio": "<base64>"}`,
@@ -145,11 +206,20 @@ class PredictRequest(_Request):
     long: Literal["truncate", "chunk"] | None = None
     """What becomes of texts and sounds that are longer than the backbone takes: their end is left out (`truncate`), or
     all parts are embedded and averaged (`chunk`). As the adapter was fitted when left out."""
+    explain: bool = False
+    """Say with each prediction why: `attributes` that the input is taken to have, `sources` that it is averaged over,
+    or `neighbours` among the items of the fit, as the version can tell."""
+    classes: list[OneOffClass] | None = Field(None, min_length=1, max_length=1_000)
+    """Classes of this call, for a version made with signatures; the answer is one of them."""
+    with_own: bool = False
+    """With `classes`: the version's own are in the answer too."""
 
 
 class PredictItemsOptions(_Request):
     """How to predict images or sounds sent as they are: parameters of the query, or fields of the form."""
 
+    explain: bool = False
+    """Say with each prediction why; see JSON inputs."""
     top_k: int = Field(3, ge=1, le=100_000)
     """Most labels listed an input."""
     long: Literal["truncate", "chunk"] | None = None

@@ -180,6 +180,11 @@ class Backbones:
         Raises:
             NotReady: See `tail`.
         """
+        for tap in facts.backbones:
+            self._require(tap.backbone, tap.digest)
+            self._open_now(tap.digest, tap.tap)
+        if facts.backbones:
+            return
         if facts.tap == BLOCKS:
             self._require(facts.backbone, facts.backbone_digest)
             self._open_now(facts.backbone_digest, facts.tap)

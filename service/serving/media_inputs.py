@@ -25,7 +25,7 @@ NOUNS = {"image": "an image", "audio": "a sound"}
 
 
 async def bytes_of(facts: Facts, inputs: Sequence[Any]) -> list[bytes]:
-    """The file of each input.
+    """The file of each input of an adapter.
 
     Args:
         facts: Of the version that answers; it takes images or sounds.
@@ -34,9 +34,23 @@ async def bytes_of(facts: Facts, inputs: Sequence[Any]) -> list[bytes]:
     Raises:
         BodyInvalid: An input is not what the adapter takes; one problem for each, with its pointer.
     """
-    if sum(_chars(item, facts.modality) for item in inputs) > INLINE_CHARS:
-        return await asyncio.to_thread(_bytes_of, facts, inputs)
-    return _bytes_of(facts, inputs)
+    return await files_of(facts.modality, f"{facts.name}:{facts.number}", inputs)
+
+
+async def files_of(modality: str, taker: str, inputs: Sequence[Any]) -> list[bytes]:
+    """The file of each input.
+
+    Args:
+        modality: ``image`` or ``audio``.
+        taker: What takes them, for messages.
+        inputs: As they were sent.
+
+    Raises:
+        BodyInvalid: An input is none; one problem for each, with its pointer.
+    """
+    if sum(_chars(item, modality) for item in inputs) > INLINE_CHARS:
+        return await asyncio.to_thread(_files_of, modality, taker, inputs)
+    return _files_of(modality, taker, inputs)
 
 
 def pointing_into(error: WrongInput, inputs: Sequence[Any], modality: str) -> WrongInput:
@@ -51,18 +65,16 @@ def _chars(item: Any, modality: str) -> int:
     return len(value) if isinstance(value, str) else 0
 
 
-def _bytes_of(facts: Facts, inputs: Sequence[Any]) -> list[bytes]:
-    found = [_file(item, facts.modality) for item in inputs]
+def _files_of(modality: str, taker: str, inputs: Sequence[Any]) -> list[bytes]:
+    found = [_file(item, modality) for item in inputs]
     wrong = {at: reason for at, reason in enumerate(found) if isinstance(reason, str)}
     if wrong:
         first = next(iter(wrong))
         more = f" (and {len(wrong) - 1} more cannot be used)" if len(wrong) > 1 else ""
         raise BodyInvalid(
-            f"Input {first} {wrong[first]}{more}; {facts.name}:{facts.number} takes "
-            f'{{"{facts.modality}": "<base64>"}} each.',
+            f'Input {first} {wrong[first]}{more}; {taker} takes {{"{modality}": "<base64>"}} each.',
             problems=[
-                Problem(wrong[at], pointer=_pointer(at, inputs[at], facts.modality))
-                for at in list(wrong)[:LISTED_PROBLEMS]
+                Problem(wrong[at], pointer=_pointer(at, inputs[at], modality)) for at in list(wrong)[:LISTED_PROBLEMS]
             ],
         )
     return [file for file in found if isinstance(file, bytes)]

@@ -97,14 +97,14 @@ class Predictor:
     async def answer(self, served: Served, inputs: Sequence[Any], top_k: int, long: Long | None) -> Answers:
         """The answers of one version; see `predict`."""
         top_k = min(top_k, len(served.facts.classes))
-        _check_size(len(inputs), top_k)
+        check_size(len(inputs), top_k)
         if served.facts.tuned:
             tapped = await self._taps.through(served.facts, cast(GraphHead, served.head), inputs, long)
         else:
             tapped = await self._taps.bring(served.facts, inputs, long, served.tenant)
         if _is_small(served, len(inputs)):
-            return _answers(served, tapped, top_k)
-        return await asyncio.to_thread(_answers, served, tapped, top_k)
+            return answered(served, tapped, top_k)
+        return await asyncio.to_thread(answered, served, tapped, top_k)
 
     async def answer_vectors(self, served: Served, z: F32, top_k: int) -> Answers:
         """The answers of one version to vectors that are read already.
@@ -114,7 +114,7 @@ class Predictor:
             z: (n, d) float32, finite, of the adapter's width.
             top_k: Most labels listed a vector.
         """
-        return await asyncio.to_thread(_answers, served, Tapped(z), min(top_k, len(served.facts.classes)))
+        return await asyncio.to_thread(answered, served, Tapped(z), min(top_k, len(served.facts.classes)))
 
 
 def envelope(served: Served, answers: Answers) -> dict[str, Any]:
@@ -126,6 +126,8 @@ def envelope(served: Served, answers: Answers) -> dict[str, Any]:
         "calibrated": facts.calibrated if facts.classes else None,
         "predictions": answers.predictions,
     }
+    if facts.backbones:
+        answer["backbones"] = [tap.backbone for tap in facts.backbones]
     return answer | {"warnings": answers.warnings} if answers.warnings else answer
 
 
@@ -138,12 +140,19 @@ def _is_small(served: Served, inputs: int) -> bool:
     return inputs <= (INLINE_ROWS if isinstance(served.head, GraphHead) else INLINE_MAPPED)
 
 
-def _answers(served: Served, tapped: Tapped, top_k: int) -> Answers:
+def answered(served: Served, tapped: Tapped, top_k: int) -> Answers:
+    """The answers to what is at the tap already; some milliseconds for each `INLINE_SCORES` scores.
+
+    Args:
+        served: The version.
+        tapped: What its head takes; of `Taps.through` what it has answered.
+        top_k: Most labels listed an input, of those there are.
+    """
     facts, outputs = served.facts, _outputs(served, tapped.at)
     if facts.multilabel:
         predictions = _marks(facts, outputs, tapped.cut, top_k)
     elif facts.classes:
-        predictions = _labels(facts.classes, outputs, tapped.cut, top_k)
+        predictions = labelled(facts.classes, outputs, tapped.cut, top_k)
     else:
         predictions = _values(outputs, tapped.cut)
     return Answers(predictions, tapped.warnings)
@@ -162,7 +171,8 @@ def _outputs(served: Served, at: F32 | Rows) -> F32:
     return score(cast(F32, at))
 
 
-def _check_size(inputs: int, top_k: int) -> None:
+def check_size(inputs: int, top_k: int) -> None:
+    """Refuse a call whose answer would be too long; raises BodyInvalid."""
     if inputs * top_k > MAX_LISTED:
         raise BodyInvalid(
             f"{inputs:,} inputs with {top_k:,} labels each would list {inputs * top_k:,}, the limit is {MAX_LISTED:,}; "
@@ -171,7 +181,15 @@ def _check_size(inputs: int, top_k: int) -> None:
         )
 
 
-def _labels(classes: Sequence[str], probabilities: F32, cut: frozenset[int], top_k: int) -> list[dict[str, Any]]:
+def labelled(classes: Sequence[str], probabilities: F32, cut: frozenset[int], top_k: int) -> list[dict[str, Any]]:
+    """Answers where an input has one class.
+
+    Args:
+        classes: k names.
+        probabilities: (n, k) float32.
+        cut: Inputs whose end was left out.
+        top_k: Most labels listed an input.
+    """
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     best = probabilities[np.arange(len(order))[:, None], order]
     now_s = time.time()

@@ -6,10 +6,12 @@ audio    {"audio": "<base64>"}       -> the same
 vector   {"embedding": [numbers]}    -> as they are
 table    {"column": cell, ...}       -> typed rows; what is missing or odd counts as missing, and is said
 
-An adapter may take some pieces of an embedding only. One that takes activations behind a block, or the backbone's own
-inputs, is answered where those are made (`tails`): they are too large to be handed on.
+An adapter may take some pieces of an embedding only, or the embeddings of several backbones side by side. One that
+takes activations behind a block, or the backbone's own inputs, is answered where those are made (`tails`): they are too
+large to be handed on.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -24,7 +26,7 @@ from models.errors import Problem, WrongInput
 from models.long import Long
 from service.errors import BodyInvalid
 from service.serving.backbones import Backbones
-from service.serving.facts import Facts
+from service.serving.facts import BackboneTap, Facts
 from service.serving.graphs import GraphHead
 from service.serving.media_inputs import bytes_of, pointing_into
 from service.uploads.vector_cells import LARGEST
@@ -76,12 +78,28 @@ class Taps:
         if facts.modality in {"vector", "table"}:
             return _vectors(facts, inputs) if facts.modality == "vector" else _rows(facts, inputs)
         items = await _items(facts, inputs)
-        encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest, facts.tap)
         try:
+            if facts.backbones:
+                return await self._side_by_side(facts.backbones, items, long, tenant)
+            encoder = await self._backbones.encoder(facts.backbone, facts.backbone_digest, facts.tap)
             z, cut = await encoder.embed(items, long or cast(Long, facts.long), tenant)
         except WrongInput as error:
             raise _pointing(error, facts, inputs) from None
         return _cut(taken(z, facts.parts) if facts.parts else z, cut)
+
+    async def _side_by_side(
+        self, taps: Sequence[BackboneTap], items: Sequence[Item], long: Long | None, tenant: str | None
+    ) -> Tapped:
+        """Items as several backbones embed them, all at the same time; what two parts have in common once."""
+
+        def key(tap: BackboneTap) -> tuple[str, str, Long]:
+            return tap.digest, tap.tap, long or cast(Long, tap.long)
+
+        distinct = {key(tap): await self._backbones.encoder(tap.backbone, tap.digest, tap.tap) for tap in taps}
+        rows = await asyncio.gather(*(encoder.embed(items, how, tenant) for (_, _, how), encoder in distinct.items()))
+        made = dict(zip(distinct, rows, strict=True))
+        pieces = [taken(made[key(tap)][0], tap.parts) if tap.parts else made[key(tap)][0] for tap in taps]
+        return _cut(np.concatenate(pieces, axis=1), np.logical_or.reduce([cut for _, cut in rows]))
 
     async def through(self, facts: Facts, head: GraphHead, inputs: Sequence[Any], long: Long | None) -> Tapped:
         """Inputs of a call, answered by an adapter that is a part of its backbone.
@@ -135,7 +153,7 @@ def _check_long(facts: Facts, long: Long) -> None:
 async def _items(facts: Facts, inputs: Sequence[Any]) -> Sequence[Item]:
     """What the backbone takes: texts, or the bytes of files; raises BodyInvalid."""
     if facts.modality == "text":
-        _require(facts, inputs, str, "a text (a JSON string)")
+        check_texts(f"{facts.name}:{facts.number}", inputs)
         return inputs
     return await bytes_of(facts, inputs)
 
@@ -148,14 +166,24 @@ def _cut(z: F32, cut: npt.NDArray[np.bool_]) -> Tapped:
     return Tapped(z, frozenset(np.flatnonzero(cut).tolist()))
 
 
-def _require(facts: Facts, inputs: Sequence[Any], kind: type, words: str) -> None:
-    """Refuse a call with inputs of another kind than the adapter takes."""
+def check_texts(taker: str, inputs: Sequence[Any]) -> None:
+    """Refuse a call with inputs that are no texts; raises BodyInvalid.
+
+    Args:
+        taker: What takes them, for messages.
+        inputs: As they were sent.
+    """
+    _require(taker, inputs, str, "a text (a JSON string)")
+
+
+def _require(taker: str, inputs: Sequence[Any], kind: type, words: str) -> None:
+    """Refuse a call with inputs of another kind than are taken."""
     if all(type(item) is kind for item in inputs):
         return
     wrong = [i for i, item in enumerate(inputs) if not isinstance(item, kind)]
     seen = _KINDS.get(type(inputs[wrong[0]]), "null")
     raise BodyInvalid(
-        f"Each input of {facts.name}:{facts.number} must be {words}; input {wrong[0]} is {seen}"
+        f"Each input of {taker} must be {words}; input {wrong[0]} is {seen}"
         f"{f' (and {len(wrong) - 1} more are not)' if len(wrong) > 1 else ''}.",
         problems=[Problem(f"must be {words}", pointer=f"/inputs/{i}") for i in wrong[:LISTED_PROBLEMS]],
     )
@@ -172,7 +200,7 @@ _KINDS: dict[type, str] = {
 
 
 def _vectors(facts: Facts, inputs: Sequence[Any]) -> Tapped:
-    _require(facts, inputs, dict, f'an object {{"embedding": [{facts.width} numbers]}}')
+    _require(f"{facts.name}:{facts.number}", inputs, dict, f'an object {{"embedding": [{facts.width} numbers]}}')
     wrong = {i: reason for i, item in enumerate(inputs) if (reason := _unlike(item, facts.width))}
     if not wrong:
         z = np.array([item["embedding"] for item in inputs], dtype=np.float64)
@@ -207,7 +235,7 @@ def _unlike(item: dict[str, Any], width: int) -> str | None:
 
 
 def _rows(facts: Facts, inputs: Sequence[Any]) -> Tapped:
-    _require(facts, inputs, dict, 'a row: an object of columns {"column": value}')
+    _require(f"{facts.name}:{facts.number}", inputs, dict, 'a row: an object of columns {"column": value}')
     expected = [column.name for column in facts.columns]
     sent: set[str] = set().union(*inputs)
     present = [name for name in expected if name in sent]

@@ -20,6 +20,7 @@
     quality, leaks, repeats                 what a careful reader would have noticed
     text, tables, vectors, files            one entry a modality
     read                                    the entry for all of them: `read_upload`
+    signatures                              classes by their attributes; a package of its own
     rows_in                                 files to predict: `open_rows`
 
 Every error is an `InputError` that says what was seen, the limit and the remedy. Nothing is executed, unpickled or

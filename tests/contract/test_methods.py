@@ -11,8 +11,11 @@ import pytest
 
 from adapters.base import Need, Parent, Task, TaskKind
 from adapters.columns import Column, Kind, Rows
+from adapters.ensembles.members import Member
 from adapters.errors import Cancelled, DatasetTooSmall, RequirementMissing, TaskUnsupported
 from adapters.methods import METHODS, parse_method
+from adapters.signatures import Signatures
+from adapters.zero_shot.head import SignatureHead
 from tests.contract.tiny_tuning import make_tuning_task
 
 
@@ -76,6 +79,52 @@ def make_rows_of_marks(n=60, seed=0, check=lambda: None):
     return Task.of_rows(rows.schema, rows.table, marks, ("high", "low"), np.arange(n), seed=3, check=check)
 
 
+SEEN, UNSEEN = 6, 3
+"""Classes with rows and without them, in a described task."""
+
+
+def make_described(rows=8, d=12, seen=SEEN, unseen=UNSEEN, seed=0, check=lambda: None):
+    """Classes told by attributes, which embeddings show: all classes are described, the last ones have no rows.
+
+    The classes' names embed close to their items, and they are not in the order of the alphabet.
+    """
+    task, held_out = make_described_and_held_out(rows, d, seen, unseen, seed)
+    assert len(held_out.y) == rows * unseen
+    return replace(task, check=check)
+
+
+def make_described_and_held_out(rows=8, d=12, seen=SEEN, unseen=UNSEEN, seed=0):
+    """The same, and beside it rows of the classes that have none."""
+    rng = np.random.default_rng(seed)
+    k, a = seen + unseen, 10
+    values = np.where(rng.random((k, a)) < 0.5, 1.0, 0.0)
+    # So few classes show few attributes: the last ones share theirs with two of those that are seen.
+    for c in range(seen, k):
+        first, second = rng.permutation(seen)[:2]
+        values[c] = np.where(np.arange(a) < a // 2, values[first], values[second])
+    centres = (values - 0.5) @ rng.standard_normal((a, d)) / np.sqrt(a)
+    y = np.repeat(np.arange(k), rows)
+    z = (centres[y] + 0.15 * rng.standard_normal((len(y), d)) / np.sqrt(d)).astype(np.float32)
+    names = (centres + 0.15 * rng.standard_normal((k, d)) / np.sqrt(d)).astype(np.float32)
+    classes = tuple(f"class {c}" for c in "zyxwvutsrqponm"[:k])
+    signatures = Signatures(classes, tuple(f"attribute {i}" for i in range(a)), values.astype(np.float32))
+    every = Task(z, y, classes, np.arange(len(y)), names, seed=3, signatures=signatures)
+    return every.rows(y < seen), every.rows(y >= seen)
+
+
+def make_members(check=lambda: None):
+    """Rows of `make_task` with two published versions to average."""
+    task = replace(make_task(), check=check)
+    members = []
+    for name in ("prototype", "ridge"):
+        method = METHODS[name]()
+        method = method.fallback(task)
+        onnx = method.fit(make_task(seed=0)).onnx(method.default_temperature)
+        given = method.model_dump(mode="json")
+        members.append(Member(f"{name}:1", onnx, task.classes, given, 0, task.z.shape[1], names=task.names))
+    return replace(task, members=tuple(members))
+
+
 TASKS = {
     "embeddings": make_task,
     "numbers": make_numbers,
@@ -101,7 +150,25 @@ def label(method):
 def meets(method, task):
     """Whether a task has what a method cannot do without."""
     has = {Need.NAMES: task.names, Need.PARENT: task.parent, Need.TUNING: task.tuning}
+    has |= {Need.SIGNATURES: task.signatures, Need.MEMBERS: task.members or None}
     return task.kind in method.tasks and all(has.get(need, True) is not None for need in method.requirements())
+
+
+def by_signatures(method):
+    """Whether it tells classes by their signatures, so that some may have no rows."""
+    return Need.SIGNATURES in method.requirements()
+
+
+def tasks_of(method):
+    """Tasks to try it on, by name."""
+    if Need.TUNING in method.requirements():
+        return TUNING_TASKS
+    if by_signatures(method):
+        return {"described": make_described}
+    if Need.MEMBERS in method.requirements():
+        return {"members": make_members}
+    # Whoever learns from no row can tell described classes by their names as well.
+    return TASKS if Need.LABELS in method.requirements() else TASKS | {"described": make_described}
 
 
 TUNING_TASKS = {
@@ -115,7 +182,7 @@ TUNING_TASKS = {
 def cases():
     """Every method on every kind of task that it can do."""
     for method in settings():
-        for name, make in (TUNING_TASKS if Need.TUNING in method.requirements() else TASKS).items():
+        for name, make in tasks_of(method).items():
             if meets(method, make()):
                 # Exporting what torch has trained takes seconds.
                 marks = pytest.mark.slow if make in TUNING_TASKS.values() else ()
@@ -124,7 +191,8 @@ def cases():
 
 def heads():
     """Every method that learns from embeddings alone."""
-    return [method for method in settings() if Need.TUNING not in method.requirements()]
+    more = {Need.TUNING, Need.SIGNATURES, Need.MEMBERS}
+    return [method for method in settings() if not more & method.requirements()]
 
 
 @pytest.fixture(params=[pytest.param(m, id=label(m)) for m in heads() if TaskKind.CLASSIFICATION in m.tasks])
@@ -136,6 +204,12 @@ def method(request):
 @pytest.fixture(params=[pytest.param(m, id=label(m)) for m in heads() if TaskKind.REGRESSION in m.tasks])
 def regressor(request):
     """One that does regression."""
+    return request.param
+
+
+@pytest.fixture(params=[pytest.param(m, id=label(m)) for m in settings() if by_signatures(m)])
+def zero_shot(request):
+    """One that tells classes by their signatures."""
     return request.param
 
 
@@ -189,7 +263,9 @@ def test_it_learns(case):
         assert scores.shape == task.y.shape
         assert ((scores > 0) == task.y).mean() > 0.9
     else:
-        assert (scores.argmax(axis=1) == task.y).mean() > 0.9
+        # Whoever takes something from the scores of classes with rows, to be fair to others, is judged among them.
+        among = np.where(task.absent, -np.inf, scores)
+        assert (among.argmax(axis=1) == task.y).mean() > 0.9
 
 
 def test_rows_that_do_not_count_change_nothing(case):
@@ -215,6 +291,8 @@ def test_a_row_that_counts_ten_times_pulls_ten_times(case):
     task = make()
     if task.table is not None or task.tuning is not None:
         pytest.skip("rows of embeddings are enough")
+    if Need.LABELS not in method.requirements():
+        pytest.skip("it learns from no row")
     other = replace(task, y=np.roll(task.y, len(task.y) // 2, axis=0))
     both = replace(
         task,
@@ -304,7 +382,9 @@ def test_a_batch_of_one_equals_a_batch_of_many(case):
 
 def test_the_declared_smallest_dataset_works(method):
     task = make_task(counts=(method.smallest.rows_per_class,) * method.smallest.classes)
-    assert np.isfinite(method.fit(task).scores(task.z)).all()
+    scores = method.fit(task).scores(make_task().z)
+    assert scores.shape == (len(make_task().y), method.smallest.classes)
+    assert np.isfinite(scores).all()
 
 
 def test_one_class_fewer_is_refused(method):
@@ -315,6 +395,8 @@ def test_one_class_fewer_is_refused(method):
 
 def test_one_row_fewer_is_refused(method):
     fewer = method.smallest.rows_per_class - 1
+    if fewer < 0:
+        pytest.skip("it needs no rows")
     task = make_task(counts=(5,) * (method.smallest.classes - 1) + (fewer,))
     with pytest.raises(DatasetTooSmall):
         method.fit(task)
@@ -359,7 +441,7 @@ def test_resolved_parameters_survive_json(case):
 
 def test_names_are_asked_for_when_they_are_needed(method):
     task = replace(make_task(), names=None)
-    if "prior" in type(method).model_fields and method.prior == "names":
+    if Need.NAMES in method.requirements():
         with pytest.raises(RequirementMissing, match="names"):
             method.fit(task)
     else:
@@ -399,5 +481,153 @@ def test_the_file_is_named_as_the_method(kind):
 
 
 def test_simplicity_is_declared_once():
-    order = [kind.complexity for kind in METHODS.values()]
+    """Among those that are compared with each other on folds; others on classes set apart."""
+    order = [kind.complexity for kind in METHODS.values() if Need.SIGNATURES not in kind.needs]
     assert len(set(order)) == len(order)
+
+
+def test_classes_without_rows_are_told_by_their_signatures(zero_shot):
+    right, chance = [], 1 / UNSEEN
+    for seed in range(3):
+        task, held_out = make_described_and_held_out(seed=seed)
+        scores = zero_shot.fit(task).scores(held_out.z)
+        assert scores.shape == (len(held_out.y), SEEN + UNSEEN)
+        right.append(scores[:, SEEN:].argmax(axis=1) == held_out.y - SEEN)
+    assert np.mean(right) > 1.5 * chance
+
+
+def test_unseen_classes_keep_their_place(zero_shot):
+    task, held_out = make_described_and_held_out()
+    order = np.array([7, 2, 0, 8, 3, 1, 6, 4, 5])
+    classes = tuple(task.classes[i] for i in order)
+    signatures = task.signatures.of(classes)
+    shuffled = replace(
+        task, y=np.argsort(order)[task.y], classes=classes, names=task.names[order], signatures=signatures
+    )
+    head, expected = zero_shot.fit(shuffled), zero_shot.fit(task)
+    assert head.classes == classes
+    # What a method takes from classes with rows may depend on how classes are set apart: each side by itself.
+    for among, z in ((order >= SEEN, held_out.z), (order < SEEN, task.z)):
+        seen, wanted = head.scores(z)[:, among], expected.scores(z)[:, order][:, among]
+        assert (seen.argmax(axis=1) == wanted.argmax(axis=1)).mean() > 0.9
+
+
+def test_signatures_are_asked_for(zero_shot):
+    with pytest.raises(RequirementMissing, match="signatures"):
+        zero_shot.fit(make_task())
+
+
+def test_two_seen_classes_are_enough_and_one_is_refused(zero_shot):
+    task = make_described()
+    assert np.isfinite(zero_shot.fit(task.rows(task.y < 2)).scores(task.z)).all()
+    with pytest.raises(DatasetTooSmall, match="2"):
+        zero_shot.fit(task.rows(task.y < 1))
+
+
+def test_a_row_of_weight_three_is_the_row_three_times(zero_shot):
+    """But for the strength of penalties: they are in units of a row of mean weight."""
+    task = make_described()
+    off = np.arange(len(task.y)) % 3 == 0
+    # Rows that look like another class: how much they weigh decides.
+    task = replace(task, z=np.where(off[:, None], np.roll(task.z, 16, axis=0), task.z))
+    times = np.where(off, 3, 1)
+    repeated = zero_shot.fit(task.rows(np.repeat(np.arange(len(task.y)), times)))
+    weighted, plain = zero_shot.fit(replace(task, weights=times.astype(np.float64))), zero_shot.fit(task)
+
+    def apart(head):
+        return np.abs(standard(head.scores(task.z)) - standard(repeated.scores(task.z))).mean()
+
+    assert apart(weighted) < 0.5 * apart(plain)
+
+
+def standard(scores):
+    """Each row's scores less their mean, all of one spread."""
+    about = scores - scores.mean(axis=1, keepdims=True)
+    return about / about.std()
+
+
+def spoiled(task, how):
+    """The task with signatures that tell little or nothing."""
+    values = task.signatures.values.copy()
+    if how == "a constant attribute":
+        values[:, 0] = 1.0
+    elif how == "an attribute that seen classes share":
+        values[:SEEN, 0] = 1.0
+        values[SEEN:, 0] = 0.0
+    elif how == "missing cells":
+        values[1, 2] = values[SEEN, 3] = np.nan
+    elif how == "an attribute that no seen class has":
+        values[:SEEN, 4] = np.nan
+    elif how == "a class of which nothing is known":
+        values[SEEN] = np.nan
+    else:
+        values[:] = values[0]
+    return replace(task, signatures=replace(task.signatures, values=values))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "a constant attribute",
+        "an attribute that seen classes share",
+        "missing cells",
+        "an attribute that no seen class has",
+        "a class of which nothing is known",
+        "all rows equal",
+    ],
+)
+def test_signatures_that_tell_little_stay_finite(zero_shot, how):
+    """Where nothing tells classes apart at all, saying so is as good."""
+    task = spoiled(make_described(), how)
+    head = fitted_or_refusal(zero_shot, task)
+    if isinstance(head, RequirementMissing):
+        assert how == "all rows equal"
+        assert "alike" in str(head)
+        return
+    assert np.isfinite(head.scores(task.z)).all()
+    assert np.isfinite(run(head.onnx(1.0), head.feed(task))["probabilities"]).all()
+
+
+def fitted_or_refusal(method, task):
+    """The head, or what the method has against the task."""
+    try:
+        return method.fit(task)
+    except RequirementMissing as error:
+        return error
+
+
+def test_other_classes_need_no_fit(zero_shot):
+    """The same signatures give the same scores, in whatever order; more of them change nothing for the old ones."""
+    task = make_described()
+    head = zero_shot.fit(task)
+    if not isinstance(head, SignatureHead):
+        pytest.skip("its classes are fixed")
+    expected, signatures = head.scores(task.z), task.signatures
+    np.testing.assert_array_equal(head.with_signatures(signatures).scores(task.z), expected)
+    turned = signatures.reordered(signatures.attributes[::-1])
+    np.testing.assert_allclose(head.with_signatures(turned).scores(task.z), expected, atol=1e-5)
+    fewer = head.with_signatures(signatures.of(signatures.classes[2:]))
+    np.testing.assert_allclose(fewer.scores(task.z), expected[:, 2:], atol=1e-5)
+    named = (*signatures.classes, "liger")
+    more = replace(signatures, classes=named, values=np.concatenate([signatures.values, signatures.values[:1]]))
+    assert head.with_signatures(more).classes == named
+    np.testing.assert_allclose(head.with_signatures(more).scores(task.z)[:, :-1], expected, atol=1e-5)
+
+
+def test_a_head_of_signatures_comes_back_from_its_file(zero_shot):
+    task = make_described()
+    head = zero_shot.fit(task)
+    if not isinstance(head, SignatureHead):
+        pytest.skip("its classes are fixed")
+    again = SignatureHead.from_bytes(head.to_bytes())
+    np.testing.assert_array_equal(again.scores(task.z), head.scores(task.z))
+    assert again.to_bytes() == head.to_bytes()
+
+
+def test_many_parameters_at_once_are_each_alone(zero_shot):
+    task = make_described()
+    variants = zero_shot.variants(task)
+    for variant, head in zip(variants, type(zero_shot).fit_each(variants, task), strict=True):
+        alone = variant.fit(task)
+        # But for where an iteration that began elsewhere has ended, and the scale that this gives.
+        np.testing.assert_allclose(standard(head.scores(task.z)), standard(alone.scores(task.z)), atol=0.15)

@@ -19,8 +19,10 @@ def run(task, method, on_stage=lambda _name, _fraction: None):
     return adapt(task, parse_method(method), on_stage=on_stage, clock=count().__next__)
 
 
-FROZEN = sorted(name for name, method in METHODS.items() if Need.TUNING not in method.needs)
-"""Methods that leave the backbone as it is."""
+MORE = {Need.TUNING, Need.SIGNATURES, Need.MEMBERS}
+
+FROZEN = sorted(name for name, method in METHODS.items() if not MORE & method.needs)
+"""Methods that learn from embeddings and labels, or names, alone."""
 
 
 @pytest.mark.parametrize("name", FROZEN)
@@ -373,7 +375,7 @@ def test_what_the_guard_prefers_is_published_under_auto_alone(make_task, monkeyp
     task = make_task((12, 12, 12), spread=1.0, names=None)
     noise = 3 * np.random.default_rng(0).standard_normal((36, 1)).astype(np.float32)
     task = replace(task, z=np.concatenate([task.z, noise], axis=1))
-    monkeypatch.setattr("adapters.decision.instead", lambda _entries, fallbacks: fallbacks[0].index)
+    monkeypatch.setattr("adapters.decision.instead", lambda _entries, fallbacks: fallbacks[0])
     candidates = [{"method": "prototype"}, {"method": "logistic", "c": 10.0, "balanced": True}]
     made = run(task, {"method": "auto", "candidates": candidates})
     alone = run(task, candidates[1])

@@ -89,6 +89,12 @@ REFIT = {
     "adapter": "intents:3", "same": True, "differs_because": [],
     "files": {"head.onnx": {"before": "a1", "after": "a1"}, "head.safetensors": {"before": "b2", "after": "b2"}},
 }  # fmt: skip
+SIGNATURES = {
+    "id": "sig_1", "name": "beasts.csv", "classes": ["tiger", "lion", "zebra"], "attributes": ["stripes", "mane"],
+    "class_count": 3, "attribute_count": 2, "kinds": ["binary", "binary"], "missing": 1,
+    "groups": {"legs": ["legs=2", "legs=4"]}, "backbone": None, "space": None,
+    "notes": ["Nothing varies in 'tail'."], "created_at": "2026-01-01T00:00:00Z",
+}  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 WAV = b"RIFF\x00\x00\x00\x00WAVEfmt "
 
@@ -125,6 +131,8 @@ class FakeGraft:
         """What came of fitting a version again."""
         self.said: dict[str, Any] = {}
         """Beside the answers to inputs."""
+        self.because: dict[str, Any] = {}
+        """Why, in every answer to an input."""
         self.file: httpx.Response | None = None
         """The answer to a file; the file itself behind a first line otherwise."""
         self.refusals: list[httpx.Response | BaseException] = []
@@ -150,6 +158,8 @@ class FakeGraft:
             ("GET", "/v1/datasets/ds_1"): DATASET,
             ("GET", "/v1/jobs"): page(DONE),
             ("GET", "/v1/keys"): page(KEY),
+            ("GET", "/v1/signatures"): page(SIGNATURES),
+            ("GET", "/v1/signatures/sig_1"): SIGNATURES,
             ("GET", "/v1/jobs/job_1"): self.job,
             ("GET", "/v1/adapters"): page(ADAPTER | {"versions": 1}),
             ("GET", "/v1/adapters/intents"): ADAPTER | {"versions": [VERSION]},
@@ -176,6 +186,14 @@ class FakeGraft:
                 return httpx.Response(202, json=HOSTING, headers={"location": "/v1/jobs/job_2"})
             case "POST", "/v1/backbones:rank":
                 return httpx.Response(202, json=RANKED | {"state": "queued", "result": None})
+            case "POST", "/v1/signatures":
+                return httpx.Response(201, json=SIGNATURES)
+            case "DELETE", "/v1/signatures/sig_1":
+                return httpx.Response(204)
+            case "POST", "/v1/adapters/intents/versions":
+                return httpx.Response(201, json=VERSION)
+            case "POST", "/v1/zero-shot":
+                return httpx.Response(200, json=self._predictions(json.loads(request.content)))
             case "POST", "/v1/datasets":
                 return httpx.Response(201, json=DATASET)
             case "POST", "/v1/keys":
@@ -199,8 +217,12 @@ class FakeGraft:
                     inputs = [request.headers["content-type"]]
                     asked = {"inputs": inputs, "top_k": int(request.url.params["top_k"])}
                     return httpx.Response(200, json=predictions(asked))
-                return httpx.Response(200, json=predictions(json.loads(request.content)) | self.said)
+                return httpx.Response(200, json=self._predictions(json.loads(request.content)) | self.said)
         return refusal(404, code="not-found", detail=f"There is no {path}.", request_id="req_9")
+
+    def _predictions(self, body: dict[str, Any]) -> dict[str, Any]:
+        body = predictions(body)
+        return body | {"predictions": [one | self.because for one in body["predictions"]]}
 
 
 def events(*told: tuple[str, dict[str, Any]] | bytes) -> httpx.Response:
@@ -267,6 +289,6 @@ def messages() -> dict[str, Any]:
         "queued": QUEUED, "running": RUNNING, "done": DONE, "failed": FAILED, "version": VERSION, "problem": PROBLEM,
         "dataset": DATASET, "adapter": ADAPTER, "sse": sse, "form": form, "refusal": refusal, "page": page,
         "backbone": BACKBONE, "eye": EYE, "hosting": HOSTING, "hosted": HOSTED, "ranking": RANKING, "refit": REFIT,
-        "wav": WAV, "png": PNG,
+        "signatures": SIGNATURES, "wav": WAV, "png": PNG,
         "key": KEY_TEXT, "file_answer": file_answer, "table": TABLE, "rows": ROWS_DATASET, "values": VALUES_DATASET,
     }  # fmt: skip

@@ -1,6 +1,8 @@
 """The drawn examples are what the script draws, and small."""
 
+import csv
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +53,30 @@ def test_another_seed_draws_others(drawing, drawn, tmp_path):
 
 def test_they_are_small():
     assert sum(file.stat().st_size for kind in KINDS for file in (EXAMPLES / kind).rglob("*.*")) < 100_000
+
+
+def _rows(name):
+    with (EXAMPLES / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_animal_has_a_row_of_signatures_and_three_have_no_sentence():
+    described = {row["class"]: row for row in _rows("animals_signatures.csv")}
+    seen = {row["label"] for row in _rows("animals.csv")}
+    unseen = {row["label"] for row in _rows("animals_unseen.csv")}
+    assert seen | unseen == set(described)
+    assert len(seen) == 10
+    assert unseen == {"zebra", "penguin", "bat"}
+    cells = [cell for row in described.values() for name, cell in row.items() if name not in {"class", "legs"}]
+    assert set(cells) == {"0", "1", ""}
+    assert {row["legs"] for row in described.values()} == {"none", "two", "four", "six", "eight"}
+
+
+@pytest.mark.parametrize("name", ["animals.csv", "animals_unseen.csv"])
+def test_no_sentence_names_its_animal(name):
+    assert [row for row in _rows(name) if row["label"] in row["text"].lower().split()] == []
+
+
+def test_every_intent_is_described():
+    labels = json.loads((EXAMPLES / "intents_labels.json").read_text(encoding="utf-8"))
+    assert set(labels) == {row["label"] for row in _rows("intents.csv")}

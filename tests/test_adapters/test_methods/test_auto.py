@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from adapters.base import Need
+from adapters.decision import decide
 from adapters.errors import DatasetTooSmall, MethodUnknown, ParameterInvalid
 from adapters.methods import METHODS, parse_method
 from adapters.methods.auto import Auto, smallest_class
 from adapters.methods.logistic import Logistic
 from adapters.methods.ridge import Ridge
+from adapters.race import compare
 from adapters.select import proposals, settle
 
 
@@ -117,3 +119,30 @@ def test_names_that_tell_nothing_are_not_looked_at(make_task):
     assert all(Need.NAMES not in method.requirements() for method in blind.variants(blind.view(named)))
     assert any(Need.NAMES in method.requirements() for method in seeing.variants(named))
     assert blind.fit(named).onnx(1.0) == blind.fit(task).onnx(1.0)
+
+
+def test_names_alone_are_kept_until_rows_say_more(make_task):
+    """Items far around their classes, whose names are right: four rows of a class say less than its name."""
+    task = make_task((4,) * 6, d=40, spread=2.0)
+    rng = np.random.default_rng(0)
+    truth = rng.standard_normal((6, 40))
+    named = replace(
+        task,
+        z=(truth[task.y] + 2.5 * rng.standard_normal(task.z.shape)).astype(np.float32),
+        names=truth.astype(np.float32),
+    )
+    assert "names" in tried(named)
+    decision = decide(named, compare(Auto().variants(named), named), free=True)
+    chosen = Auto().variants(named)[decision.choice.index]
+    assert chosen.method == "names"
+    misnamed = replace(named, names=np.roll(named.names, 1, axis=0))
+    assert settle(Auto(), misnamed).method != "names"
+
+
+def test_classes_that_only_signatures_tell_are_told_by_zero_shot_methods():
+    from tests.contract.test_methods import make_described_and_held_out
+
+    task, held_out = make_described_and_held_out()
+    head = Auto().fit(task)
+    assert head.classes == task.classes
+    assert (head.scores(held_out.z)[:, 6:].argmax(axis=1) == held_out.y - 6).mean() > 0.5

@@ -11,7 +11,7 @@ def test_a_bare_name_is_the_method_with_its_defaults():
 
 
 def test_an_unknown_method_is_told_the_known_ones():
-    with pytest.raises(MethodUnknown, match=r"auto, kernel, .*, ridge") as caught:
+    with pytest.raises(MethodUnknown, match=r"auto, blend, .*, ridge, sae") as caught:
         parse_method({"method": "boosting"})
     assert caught.value.problems[0].pointer == "/method"
 

@@ -59,6 +59,10 @@ def test_the_order_has_what_a_fit_needs_and_nothing_of_the_registry(job, adaptin
         "tap": "pooled",
         "parents": [],
         "peft": {},
+        "signatures": "",
+        "signatures_blob": "",
+        "described": False,
+        "members": [],
     }
 
 

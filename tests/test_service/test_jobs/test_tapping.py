@@ -27,7 +27,7 @@ def means(blobs, backbones_dir):
 
 
 def _order(**more):
-    order = Order("job_1", "ds_1", "s" * 64, "", {}, "fake", "truncate", {"method": "ridge"}, 3, 60.0)
+    order = Order("job_1", "ds_1", "s" * 64, "", {"modality": "text"}, "fake", "truncate", {"method": "ridge"}, 3, 60.0)
     return replace(order, tenant="acme", **more)
 
 

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select, update
 
 from models.base import Card
 from models.catalog import Entry
 from models.sources import Hub, OnnxFile
+from service.database.tables import versions
 from service.errors import Busy, Conflict, NotFound, problem
-from service.registry import backbones, events, jobs, references, requests
+from service.registry import backbones, events, jobs, publishing, references, requests
 from service.registry.backbones import Own
 
 ENTRY = Entry("mine", "image", "MIT", "a hub repository", Hub("o/n"))
@@ -209,3 +211,38 @@ def test_digests_are_those_hosted_and_those_fitted_on(hosts):
     hosts.ask(replace(ENTRY, id="waits"))
     hosts.records.publish()
     assert backbones.digests(hosts.engine) == {"e" * 64, "d" * 64}
+
+
+def _averaging(records, name, *taps):
+    """A version over several backbones: id and digest of each."""
+    job = records.running_job(adapter=name)
+    draft = records.draft(job)
+    several = tuple(
+        {"backbone": id_, "backbone_digest": digest, "tap": "pooled", "parts": [], "long": "truncate"}
+        for id_, digest in taps
+    )
+    made = replace(draft, manifest=lambda number: replace(draft.manifest(number), backbones=several))
+    publishing.publish(records.engine, records.home, made, 3.0)
+
+
+def test_what_a_version_averages_over_is_needed(hosts):
+    hosts.host(card=replace(CARD, digest="e" * 64))
+    _averaging(hosts.records, "all", ("fake", "d" * 64), ("mine", "e" * 64), ("theirs", "f" * 64))
+    assert backbones.digests(hosts.engine) == {"d" * 64, "e" * 64, "f" * 64}
+    with pytest.raises(Conflict, match="what all:1 is fitted on"):
+        backbones.remove(hosts.engine, "default", "mine", 9.0)
+
+
+def test_another_build_of_what_a_version_averages_over_can_go(hosts):
+    hosts.host()
+    _averaging(hosts.records, "all", ("fake", "d" * 64), ("mine", "0" * 64))
+    backbones.remove(hosts.engine, "default", "mine", 9.0)
+    assert hosts.find() is None
+
+
+def test_manifests_of_before_there_were_averages_are_read(hosts):
+    hosts.records.publish()
+    with hosts.engine.begin() as connection:
+        (manifest,) = connection.execute(select(versions.c.manifest)).scalars()
+        connection.execute(update(versions).values(manifest={k: v for k, v in manifest.items() if k != "backbones"}))
+    assert backbones.digests(hosts.engine) == {"d" * 64}

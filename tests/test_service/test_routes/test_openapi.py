@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from adapters.methods import METHODS
+from service.routes.described import SUFFIXES as SIGNATURES
 from service.routes.guard import Guard
 from service.routes.predict_file import ANSWERS, SUFFIXES
 from service.routes.predict_items import ITEMS
@@ -105,6 +106,7 @@ def test_every_operation_that_takes_a_body_describes_it(operations):
     bodies = {where: op["requestBody"]["content"] for where, op in operations.items() if "requestBody" in op}
     assert {where: set(content) for where, content in bodies.items()} == {
         ("post", "/v1/datasets"): {"multipart/form-data"},
+        ("post", "/v1/signatures"): {"application/json", "multipart/form-data", *SIGNATURES},
         ("post", "/v1/adapters"): {"application/json", "multipart/form-data"},
         ("put", "/v1/adapters/{name}/aliases/{alias}"): {"application/json"},
         ("post", "/v1/adapters/{ref}/predict"): {"application/json", "multipart/form-data", *SUFFIXES, *ITEMS},
@@ -112,6 +114,8 @@ def test_every_operation_that_takes_a_body_describes_it(operations):
         ("post", "/v1/backbones:rank"): {"application/json"},
         ("post", "/v1/keys"): {"application/json"},
         ("post", "/v1/embeddings"): {"application/json"},
+        ("post", "/v1/zero-shot"): {"application/json"},
+        ("post", "/v1/adapters/{name}/versions"): {"application/json"},
     }
 
 

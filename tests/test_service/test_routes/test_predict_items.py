@@ -181,3 +181,9 @@ def test_what_holds_no_files_is_refused(pets, sent, status, words):
 def test_images_are_counted_as_such(pets):
     _json(pets, *[{"image": _b64(b"abc")}] * 3)
     assert 'graft_predictions_total{modality="image"} 3.0' in pets.get("/metrics").text
+
+
+def test_an_image_sent_as_it_is_may_be_explained(pets):
+    answer = pets.post(f"{PATH}?explain=true", content=b"abc", headers={"Content-Type": "image/png"}).json()
+    assert "nothing to explain: pets:1" in answer["warnings"][0]["detail"]
+    assert "warnings" not in pets.post(PATH, content=b"abc", headers={"Content-Type": "image/png"}).json()

@@ -40,13 +40,21 @@ ROUTES = {
     ("POST", "/v1/backbones:rank"): Known("fit", NEW, {"dataset": "{dataset}"}),
     ("POST", "/v1/embeddings"): Known("predict", SHARED, {"model": "fake", "input": "money back"}),
     ("GET", "/v1/models"): Known("predict", SHARED),
+    ("POST", "/v1/zero-shot"): Known(
+        "predict", NEW, {"backbone": "fake", "inputs": ["money back"], "signatures": "{signatures}"}
+    ),
     ("POST", "/v1/datasets"): Known("fit", NEW),
     ("GET", "/v1/datasets"): Known("read", LIST),
     ("GET", "/v1/datasets/{dataset}"): Known("read", OURS),
     ("DELETE", "/v1/datasets/{dataset}"): Known("fit", OURS),
+    ("POST", "/v1/signatures"): Known("fit", NEW),
+    ("GET", "/v1/signatures"): Known("read", LIST),
+    ("GET", "/v1/signatures/{signatures}"): Known("read", OURS),
+    ("DELETE", "/v1/signatures/{signatures}"): Known("fit", OURS),
     ("POST", "/v1/adapters"): Known("fit", NEW, {"name": "stolen", "dataset": "{dataset}"}),
     ("GET", "/v1/adapters"): Known("read", LIST),
     ("GET", "/v1/adapters/{name}"): Known("read", OURS),
+    ("POST", "/v1/adapters/{name}/versions"): Known("fit", NEW, {"backbone": "fake", "signatures": "{signatures}"}),
     ("GET", "/v1/adapters/{name}/versions/{number}"): Known("read", OURS),
     ("DELETE", "/v1/adapters/{name}/versions/{number}"): Known("fit", OURS),
     ("GET", "/v1/adapters/{name}/versions/{number}/report"): Known("read", OURS),
@@ -86,6 +94,7 @@ def things(locked):
     """One of everything of tenant acme, by the name of its path parameter."""
     version = locked.acme.adapt().json()
     key = locked.acme.client.post("/v1/keys", json={"scopes": ["read"]}).json()
+    described = locked.acme.client.post("/v1/signatures", json={"classes": {"a": {"x": 1}, "b": {"x": 0}}}).json()
     return {
         "dataset": version["dataset"],
         "name": "intents",
@@ -94,6 +103,7 @@ def things(locked):
         "alias": "live",
         "job": version["job"],
         "key": key["id"],
+        "signatures": described["id"],
         "backbone": locked.acme.host().json()["id"],
     }
 
@@ -154,7 +164,8 @@ def test_a_known_and_an_unknown_thing_of_others_look_alike(locked, things):
 
 
 def test_every_route_asks_for_its_scope(locked):
-    nothing = {"number": "1"} | dict.fromkeys(("dataset", "name", "ref", "alias", "job", "key", "backbone"), "none")
+    named = ("dataset", "name", "ref", "alias", "job", "key", "backbone", "signatures")
+    nothing = {"number": "1"} | dict.fromkeys(named, "none")
     callers = {scope: locked.caller("initech", scope) for scope in SCOPES}
     wrong = {}
     for (method, path), known in ROUTES.items():

@@ -16,6 +16,7 @@ from service.registry.events import Event
 from service.serving import backbones as module
 from service.serving import opening
 from service.serving.backbones import Backbones
+from service.serving.facts import BackboneTap
 
 
 @pytest.fixture
@@ -220,7 +221,9 @@ class TestTaps:
         return opened
 
     def facts(self, digest, tap):
-        return SimpleNamespace(backbone="fake", backbone_digest=digest, tap=tap, tuned=tap.startswith("block4"))
+        return SimpleNamespace(
+            backbone="fake", backbone_digest=digest, tap=tap, tuned=tap.startswith("block4"), backbones=()
+        )
 
     async def test_each_embedding_has_an_encoder_of_its_own(self, made, tmp_path, opened):
         card = _host(tmp_path)
@@ -236,6 +239,16 @@ class TestTaps:
         assert opened == ["blocks"]
         await made.encoder("fake", card.digest, "blocks")
         assert opened == ["blocks"]
+
+    async def test_all_that_a_version_averages_over_are_opened_ahead(self, made, tmp_path, opened):
+        card = _host(tmp_path)
+        facts = self.facts(card.digest, "pooled")
+        facts.backbones = tuple(BackboneTap("fake", card.digest, tap, (), "truncate") for tap in ("pooled", "blocks"))
+        await asyncio.to_thread(made.open_for, facts)
+        assert opened == ["pooled", "blocks"]
+        facts.backbones += (BackboneTap("gone", "0" * 64, "pooled", (), "truncate"),)
+        with pytest.raises(NotReady, match="digest 000000000000"):
+            made.open_for(facts)
 
     @pytest.mark.parametrize("tap", ["blocks", "block4"])
     async def test_what_is_not_here_says_so_ahead(self, made, tmp_path, tap):

@@ -9,7 +9,7 @@ from adapters.columns import infer
 from adapters.errors import ManifestInvalid
 from adapters.manifest import Manifest
 from service.errors import ArtifactCorrupt
-from service.serving.facts import KEPT, Facts, Known
+from service.serving.facts import KEPT, BackboneTap, Facts, Known
 
 SCHEMA, _ = infer({"age": [20, 31, 40.5, 55], "plan": ["a", "b", "a", "b"]})
 
@@ -79,6 +79,7 @@ class TestFacts:
             columns=(),
             long="truncate",
             head="5a" * 32,
+            temperature=0.5,
         )
 
     def test_of_a_table(self):
@@ -116,6 +117,30 @@ class TestFacts:
     )
     def test_parts_of_a_backbone_are_told_by_their_tap(self, tap, tuned):
         assert facts(tap=tap).tuned is tuned
+
+    def test_of_one_over_several_backbones_side_by_side(self):
+        several = [
+            {"backbone": "a", "backbone_digest": "da", "tap": "block4", "parts": [[0, 2]], "long": "chunk"},
+            {"backbone": "b", "backbone_digest": "db", "tap": "pooled", "parts": [], "long": "truncate"},
+        ]
+        made = facts(backbones=several, tap="block4")
+        assert made.backbones == (
+            BackboneTap("a", "da", "block4", ((0, 2),), "chunk"),
+            BackboneTap("b", "db", "pooled", (), "truncate"),
+        )
+        assert not made.tuned
+        assert made.size_bytes > facts().size_bytes
+
+    @pytest.mark.parametrize(("method", "mixes"), [("conse", True), ("eszsl", False)])
+    def test_of_one_that_kept_more_than_its_head(self, method, mixes):
+        kept = {
+            "zero_shot.safetensors": {"sha256": "2e" * 32, "size_bytes": 5},
+            "items.safetensors": {"sha256": "17" * 32, "size_bytes": 5},
+        }
+        made = facts(files=BEFORE_TABLES["files"] | kept, method={"method": method})
+        assert (made.zero_shot, made.items, made.mixes) == ("2e" * 32, "17" * 32, mixes)
+        assert (facts().zero_shot, facts().items) == ("", "")
+        assert not facts(method={"method": method}).mixes, "without its file there is nothing to tell mixtures by"
 
     @pytest.mark.parametrize(
         ("kind", "file", "other"),

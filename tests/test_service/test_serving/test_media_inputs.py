@@ -13,10 +13,26 @@ from service.serving.taps import Taps
 DATA = bytes(range(256))
 TEXT = base64.b64encode(DATA).decode()
 IMAGE = SimpleNamespace(
-    name="x", number=1, modality="image", backbone="b", backbone_digest="d", tap="pooled", parts=(), long="truncate"
+    name="x",
+    number=1,
+    modality="image",
+    backbone="b",
+    backbone_digest="d",
+    tap="pooled",
+    parts=(),
+    backbones=(),
+    long="truncate",
 )
 AUDIO = SimpleNamespace(
-    name="x", number=1, modality="audio", backbone="b", backbone_digest="d", tap="pooled", parts=(), long="chunk"
+    name="x",
+    number=1,
+    modality="audio",
+    backbone="b",
+    backbone_digest="d",
+    tap="pooled",
+    parts=(),
+    backbones=(),
+    long="chunk",
 )
 
 

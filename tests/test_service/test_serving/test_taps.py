@@ -1,12 +1,14 @@
 """Inputs of every modality, brought to the tap; what cannot be is pointed at."""
 
+import asyncio
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from adapters.columns import Rows, infer
-from service.errors import BodyInvalid
+from service.errors import BodyInvalid, NotReady
+from service.serving.facts import BackboneTap
 from service.serving.taps import LISTED_PROBLEMS, Taps
 
 SCHEMA, _ = infer({"age": [20, 31, 40.5, 55], "member": [True, False, True, True], "plan": ["a", "b", "a", "b"]})
@@ -121,3 +123,51 @@ async def test_rows_without_any_known_column_are_refused(row):
 async def test_long_is_for_texts_alone():
     error = await refused(TABLE, {"age": 1}, long="chunk")
     assert error.problems[0].pointer == "/long"
+
+
+class Several:
+    """Backbones that embed a text as its length times a number of their own; `asked` has every call."""
+
+    def __init__(self, **numbers):
+        self.numbers = numbers
+        self.asked = []
+
+    async def encoder(self, name, digest, tap):
+        async def embed(texts, long, tenant):
+            self.asked.append((name, tap, long, tenant))
+            await asyncio.sleep(0)
+            if name not in self.numbers:
+                raise NotReady(f"{name} is not here")
+            z = np.array([[len(text) * self.numbers[name], 1, 2] for text in texts], np.float32)
+            return z, np.array([text.endswith("!") and name == "a" for text in texts])
+
+        return SimpleNamespace(embed=embed)
+
+
+def over(*taps):
+    """Facts of a head over several backbones: name, tap, parts and how long texts are treated."""
+    backbones = tuple(BackboneTap(name, f"d-{name}", tap, parts, long) for name, tap, parts, long in taps)
+    return facts("text", backbones=backbones, tuned=False)
+
+
+async def test_several_backbones_stand_side_by_side_in_the_order_of_the_head():
+    backbones = Several(a=1, b=10)
+    which = over(("b", "pooled", ((0, 1),), "truncate"), ("a", "blocks", (), "chunk"))
+    tapped = await Taps(backbones).bring(which, ["xy", "x!"], None, "acme")
+    np.testing.assert_array_equal(tapped.at, [[20, 2, 1, 2], [20, 2, 1, 2]])
+    assert tapped.cut == {1}
+    assert sorted(backbones.asked) == [("a", "blocks", "chunk", "acme"), ("b", "pooled", "truncate", "acme")]
+
+
+async def test_one_backbone_of_several_parts_embeds_once():
+    backbones = Several(a=1)
+    which = over(("a", "pooled", ((1, 2),), "truncate"), ("a", "pooled", ((0, 1), (2, 3)), "chunk"))
+    tapped = await Taps(backbones).bring(which, ["xyz"], "chunk")
+    np.testing.assert_array_equal(tapped.at, [[1, 3, 2]])
+    assert backbones.asked == [("a", "pooled", "chunk", None)]
+
+
+async def test_one_of_several_that_is_not_ready_says_so():
+    which = over(("a", "pooled", (), "truncate"), ("gone", "pooled", (), "truncate"))
+    with pytest.raises(NotReady, match="gone"):
+        await Taps(Several(a=1)).bring(which, ["x"], None)
