@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from adapters.adaptation import STAGES, Adaptation, Stages
+from adapters.adaptation import STAGES, Adaptation, Stages, ended_early, noting
 from adapters.admission import admit_embeddings, counted
 from adapters.base import Method, Need, Task
 from adapters.comparison import Comparison
@@ -70,9 +70,8 @@ def adapt(
         return adapt_unseen(task, method, on_stage=on_stage, clock=clock)
     method.admit(task)
     admit_embeddings(task)
-    notes: list[str] = []
     stages = Stages(task, on_stage, clock)
-    task = replace(task, say=_hear(task, notes))
+    task, notes = noting(task)
     chosen = None
     if task.parts:
         with stages.run("features") as on_progress:
@@ -102,7 +101,10 @@ def adapt(
         measured["features"] = chosen.table
         if not chosen.usual:
             measured["notes"].append(_BLOCKS_SAW)
-    measured["notes"] += [*decision.notes, *dict.fromkeys(notes), *_ended(comparison, early=early)]
+    measured["notes"] += [*decision.notes, *dict.fromkeys(notes)]
+    if early:
+        compared, left_out = len(comparison.methods), len(comparison.left_out)
+        measured["notes"].append(ended_early(compared, left_out, comparing=comparison.early))
     return Adaptation(
         kind="graph" if affine is None else "affine",
         method=fitted,
@@ -128,14 +130,6 @@ def _by_signatures(method: Method, task: Task) -> bool:
     if Need.SIGNATURES in method.requirements():
         return True
     return method.method in {"auto", "names"} and tells_unseen(task)
-
-
-def _hear(task: Task, notes: list[str]) -> Callable[[str], None]:
-    def say(sentence: str) -> None:
-        task.say(sentence)
-        notes.append(sentence)
-
-    return say
 
 
 def _grown_on(task: Task) -> Task:
@@ -185,19 +179,6 @@ def _measure(
         if Need.PARENT in fitted.requirements():
             measured["notes"].append(_PARENT_SAW)
     return measured
-
-
-def _ended(comparison: Comparison, *, early: bool) -> list[str]:
-    if not early:
-        return []
-    if not comparison.methods:
-        return ["The time was over before anything could be compared: nothing here was chosen or measured."]
-    if comparison.early:
-        return [
-            f"The time was over before everything was compared: {len(comparison.methods)} candidate(s) count, "
-            f"{len(comparison.left_out)} do not. More time may find a better one."
-        ]
-    return ["The time was over before the last fit had ended by itself: more time may make it better."]
 
 
 def _again(method: Method, comparison: Comparison, fitted: Method) -> dict[str, Any]:

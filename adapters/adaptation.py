@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from adapters.base import Head, Method, Task
@@ -72,3 +72,32 @@ class Stages:
         yield lambda fraction: self._on_stage(name, fraction)
         self.seconds[name] = self._clock() - start
         self._on_stage(name, 1.0)
+
+
+def noting(task: Task) -> tuple[Task, list[str]]:
+    """The task, and a list that grows by every sentence that is said to it from now on."""
+    notes: list[str] = []
+
+    def say(sentence: str) -> None:
+        task.say(sentence)
+        notes.append(sentence)
+
+    return replace(task, say=say), notes
+
+
+def ended_early(compared: int, left_out: int, *, comparing: bool) -> str:
+    """What a report says where the time ended something.
+
+    Args:
+        compared: Candidates that were compared to their end.
+        left_out: Those that were not.
+        comparing: Whether the time ended the comparison; otherwise it ended the last fit.
+    """
+    if not compared:
+        return "The time was over before anything could be compared: nothing here was chosen or measured."
+    if comparing:
+        return (
+            f"The time was over before everything was compared: {compared} candidate(s) count, {left_out} do not. "
+            "More time may find a better one."
+        )
+    return "The time was over before the last fit had ended by itself: more time may make it better."

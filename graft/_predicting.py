@@ -14,7 +14,7 @@ from graft._calls import Calls, Request
 from graft._download import whole_file
 from graft._errors import ApiError, Busy
 from graft._inputs import LARGEST_CALL_BYTES, Input, as_inputs, opened, parts_of, size_of
-from graft._resources import segment
+from graft._resources import given, segment
 
 FILE_SILENCE_S = 300.0
 """Longest silence while a file is predicted: all of it is checked before the first row is answered."""
@@ -50,7 +50,7 @@ def in_parts(inputs: Sequence[Input], call: Call, ref: str = "") -> Predictions:
             if start and error.problems and not isinstance(error, Busy):
                 raise _of_all(error, start) from error
             raise
-        common = {"adapter": body.get("adapter", ref), "calibrated": body.get("calibrated", False)}
+        common = given({"adapter": body.get("adapter", ref) or None, "calibrated": body.get("calibrated", False)})
         answers += [Prediction.from_json(common | one) for one in body["predictions"]]
         found = [InputWarning.from_json(one) for one in body.get("warnings") or ()]
         warnings += [replace(one, inputs=tuple(start + place for place in one.inputs)) for one in found]

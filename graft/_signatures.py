@@ -84,23 +84,25 @@ class SignaturesOf:
             table: A CSV or JSON file (a path, or its bytes), or a mapping of classes to their attributes.
             groups: Columns of the table of which each value becomes an attribute, as those of words do anyway.
             labels: In place of a table: names of classes, or descriptions by name, which `backbone` embeds.
-            backbone: A text backbone; the default one where left out.
-            templates: Sentences with ``{}`` where a description goes; their embeddings are averaged.
+            backbone: Of texts, not of a file: what embeds them; the default text backbone where left out.
+            templates: Of texts too: sentences with ``{}`` where a description goes; their embeddings are averaged.
             name: What to call them; the file's name where left out.
 
         Raises:
             ApiError: A class is there twice, a cell is no value, all classes are alike, or the file cannot be read;
                 `problems` lists rows.
-            TypeError: Both a table and labels, or neither.
+            TypeError: Both a table and labels, or neither; a backbone or templates beside a file.
             OSError: The file cannot be read.
         """
         if (table is None) == (labels is None):
             raise TypeError("Give a table, or labels with the backbone that embeds them.")
-        words = {"backbone": backbone, "templates": templates and list(templates)}
-        beside = given({"name": name, "groups": groups, **words})
+        words = given({"backbone": backbone, "templates": templates and list(templates)})
+        beside = given({"name": name, "groups": groups})
         if isinstance(table, str | Path | bytes):
+            if words:
+                raise TypeError(f"{' and '.join(words)}: what embeds labels; a file tells classes by attributes.")
             return self._uploaded(table, beside)
-        body = beside | ({"classes": table} if table is not None else {"labels": told(labels)})
+        body = beside | words | ({"classes": table} if table is not None else {"labels": told(labels)})
         made = self._calls.json("POST", "/v1/signatures", repeatable=True, headers=new_key(), json=body)
         return Signatures.from_json(made)
 

@@ -80,10 +80,14 @@ class HeldOut:
         """(n,) rows that are held out."""
         return np.not_equal(self.folds, NEVER)
 
-    @property
-    def knows(self) -> Mask:
-        """(m, k) which classes each member knows."""
-        return np.stack([one.knows for one in self.answers])
+    def knows(self, counted: Mask) -> Mask:
+        """(m', k) which classes each of the members that count, (m,), knows.
+
+        One that none of them knows, because it has no rows and all were fitted again to these, counts as known to all:
+        each gives it a probability of zero.
+        """
+        found: Mask = np.stack([one.knows for one, counts in zip(self.answers, counted, strict=True) if counts])
+        return found | ~found.any(axis=0)
 
     def without(self, fold: int) -> Mask:
         """(n,) rows that are held out in another fold."""

@@ -13,6 +13,7 @@ from adapters.base import F32, F64, Mask, Task
 from adapters.calibrate import nll_by_row
 from adapters.comparison import Choice, Comparison, pick
 from adapters.ensembles.answers import HeldOut
+from adapters.ensembles.members import known, placements
 from adapters.ensembles.pool import Of, pool_of
 from adapters.ensembles.weights import Seen, learn_shares
 from adapters.evaluate import classification
@@ -81,10 +82,11 @@ def learn(method: "Ensemble", held: HeldOut) -> Learned:
 
 def droppable(held: HeldOut, counted: Mask) -> list[int]:
     """Members without whom each class is still known to one that counts."""
+    knows = known(placements(held.task.members, held.task.classes))
     return [
         int(member)
         for member in np.flatnonzero(counted)
-        if held.knows[counted & (np.arange(len(counted)) != member)].any(axis=0).all()
+        if knows[counted & (np.arange(len(counted)) != member)].any(axis=0).all()
     ]
 
 
@@ -135,7 +137,7 @@ def _judged(
         for of, found in zip(ways, scores, strict=True):
             task.check()
             shares = _fitted(answers, held, counted, of, others) if given is None else given[counted]
-            found[inside] = pool_of(task.kind, of).scores(answers[:, inside], shares, held.knows[counted])
+            found[inside] = pool_of(task.kind, of).scores(answers[:, inside], shares, held.knows(counted))
     comparison = Comparison(
         methods, held.folds, tuple(scores), task.regression, task.weights, task.groups, check=task.check
     )
@@ -169,7 +171,7 @@ def _shares(held: HeldOut, counted: Mask, of: Of, rows: Mask) -> F64:
 def _fitted(answers: F32, held: HeldOut, counted: Mask, of: Of, rows: Mask) -> F64:
     task = held.task
     weights = None if task.weights is None else task.weights[rows]
-    return learn_shares(Seen(answers[:, rows], held.knows[counted], task.y[rows], weights), of)
+    return learn_shares(Seen(answers[:, rows], held.knows(counted), task.y[rows], weights), of)
 
 
 def _nothing(method: "Ensemble", held: HeldOut, of: Of) -> Comparison:

@@ -94,6 +94,14 @@ class Blend(Method):
             raise refused[0]
         return tuple(able) if self.members is not None else tuple(sorted(able, key=lambda m: m.complexity))
 
+    def fallback(self, task: Task) -> Method:
+        """As it was given; the simplest member alone where shares or spreads are open."""
+        parts = self.parts(task)
+        if self.shares is None or self.spreads is None:
+            return parts[0].fallback(task)
+        members = [part.fallback(task).model_dump(mode="json") for part in parts]
+        return self.model_copy(update={"members": members})
+
     def fit(self, task: Task) -> SignatureHead:
         """See `Method.fit`."""
         self.admit(task)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from adapters.base import Method, Need, Task
 from adapters.zero_shot.head import SignatureHead
-from adapters.zero_shot.rows import SeenRows, seen_signatures
+from adapters.zero_shot.rows import SeenRows, say_left_out, seen_signatures
 
 _GAMMAS = (100.0, 30.0, 10.0, 3.0, 1.0)
 _LAMBDAS = (10.0, 3.0, 1.0, 0.3, 0.1)
@@ -29,7 +29,8 @@ class Eszsl(Method):
     Cost: O(n·d·min(n, d) + min(n, d)³) once, on the GPU where there is one, for all γ; O(d·a·(d + a)) for each pair;
         float64, memory min(n, d)² numbers. 10,000 rows 2,048 wide, 1,000 classes of 312 attributes, two cores: 1.9 s
         for one pair, 3.4 s for 25.
-    Raises: DatasetTooSmall: fewer than two classes have examples. RequirementMissing: no signatures.
+    Raises: DatasetTooSmall: fewer than two classes have examples. RequirementMissing: no signatures, or such in which
+        all seen classes are alike.
     Source: Romera-Paredes & Torr, An Embarrassingly Simple Approach to Zero-shot Learning, ICML 2015.
     """
 
@@ -57,7 +58,9 @@ class Eszsl(Method):
         return self._with(*self._pair())
 
     def fit(self, task: Task) -> SignatureHead:
-        """See `Method.fit`; with γ and λ of `fallback` where they are open."""
+        """See `Method.fit`; with γ and λ of `fallback` where they are open. Says which attributes are left out."""
+        self.admit(task)
+        say_left_out(task)
         return next(self.fit_each([self], task))
 
     @classmethod

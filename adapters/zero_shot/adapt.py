@@ -4,9 +4,8 @@ compare (classes set apart) -> calibrate (stacking, temperature) -> fit -> evalu
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from adapters.adaptation import Adaptation, Stages
+from adapters.adaptation import Adaptation, Stages, ended_early, noting
 from adapters.admission import admit_embeddings, counted
 from adapters.base import Head, Mask, Method, Task
 from adapters.folds import sample_rows
@@ -20,6 +19,11 @@ from adapters.zero_shot.judged import judge_all, judge_crossed
 from adapters.zero_shot.report import report_unseen
 from adapters.zero_shot.trials import Trials, run_trials
 
+_PARENT_SAW = (
+    "The version whose probabilities are taken may have learned from these very rows; as far as it has, the figures of "
+    "its classes are too good, and only rows that it has not seen tell the truth."
+)
+
 
 def adapt_unseen(
     task: Task, method: Method, *, on_stage: Callable[[str, float], None], clock: Callable[[], float]
@@ -27,7 +31,7 @@ def adapt_unseen(
     """Compare, calibrate, fit, evaluate, export and verify, where classes are told by their signatures.
 
     Everything that is chosen is chosen on splits of the classes that have rows: some of them are set apart as if nobody
-    had an example of them, and rows of the others are held out beside. With fewer than two classes that have rows
+    had an example of them, and rows of the others are held out beside. With fewer than three classes that have rows
     nothing is chosen: parameters that do well elsewhere are taken, nothing is taken from the scores of seen classes,
     and the temperature is the method's default. No rows at all are enough for a method that learns from none.
 
@@ -50,9 +54,8 @@ def adapt_unseen(
     admit_embeddings(task)
     candidates = Candidates.of(method, task)
     task = candidates.view(task)
-    notes: list[str] = []
     stages = Stages(task, on_stage, clock)
-    task = replace(task, say=_hear(task, notes))
+    task, notes = noting(task)
     sample = task.rows(sample_rows(task)) if len(task.y) else task
     with stages.run("compare") as on_progress:
         trials, marked = _tried(candidates, sample, on_progress)
@@ -65,7 +68,7 @@ def adapt_unseen(
     with stages.run("evaluate"):
         seen, judged = _seen(head, task), judge_crossed(trials, candidates.wish) if settled else []
         if len(task.y) and (candidates.learns_nothing or (fitted.method == "names" and not judged)):
-            judged, temperature = judge_all(head, seen, stacking, task)
+            judged, temperature = judge_all(head, seen, stacking, sample)
         measured = report_unseen(
             sample,
             fitted,
@@ -80,12 +83,17 @@ def adapt_unseen(
         )
         if marked is not None:
             measured |= marked.report(sample)
+        if judged and candidates.learns_nothing:
+            measured["notes"].append(_PARENT_SAW)
     with stages.run("export"):
         onnx, affine = head.onnx(temperature), affine_part(head)
         tables = None if affine is None else tables_bytes(affine, temperature)
     with stages.run("verify"):
         verify(head, temperature, onnx=onnx, tables=tables, task=task, seed=task.seed)
-    measured["notes"] += dict.fromkeys([*notes, *_ended(trials, early=early)])
+    measured["notes"] += dict.fromkeys(notes)
+    if early:
+        compared, left_out = len((marked or trials).methods), len(trials.left_out)
+        measured["notes"].append(ended_early(compared, left_out, comparing=trials.early))
     return Adaptation(
         kind="graph" if affine is None else "affine",
         method=fitted,
@@ -98,7 +106,7 @@ def adapt_unseen(
         files=head.files(),
         tap="",
         parts=(),
-        tried=[candidate.model_dump(mode="json") for candidate in trials.methods],
+        tried=[candidate.model_dump(mode="json") for candidate in (marked or trials).methods],
         again=candidates.again(trials, fitted),
         early=early,
         report=measured | {"seconds": dict(stages.seconds)},
@@ -126,26 +134,5 @@ def _tried(
     return run_trials(candidates.methods, task, on_progress), None
 
 
-def _hear(task: Task, notes: list[str]) -> Callable[[str], None]:
-    def say(sentence: str) -> None:
-        task.say(sentence)
-        notes.append(sentence)
-
-    return say
-
-
 def _seen(head: Head, task: Task) -> Mask:
     return head.seen if isinstance(head, SignatureHead) else ~task.absent
-
-
-def _ended(trials: Trials, *, early: bool) -> list[str]:
-    if not early:
-        return []
-    if not trials.methods:
-        return ["The time was over before anything could be compared: nothing here was chosen or measured."]
-    if trials.early:
-        return [
-            f"The time was over before everything was compared: {len(trials.methods)} candidate(s) count, "
-            f"{len(trials.left_out)} do not. More time may find a better one."
-        ]
-    return ["The time was over before the last fit had ended by itself: more time may make it better."]

@@ -42,9 +42,9 @@ class MarkedTrials:
         return int(self.losses.argmin()) if self.evaluated else None
 
     def report(self, task: Task) -> dict[str, Any]:
-        """``attribute_average_precision`` a label, and ``macro_average_precision`` their mean."""
+        """``attribute_average_precision`` a label, ``macro_average_precision`` their mean, and ``candidates``."""
         if self.best is None:
-            return {"attribute_average_precision": [], "macro_average_precision": None}
+            return {"attribute_average_precision": [], "macro_average_precision": None, "candidates": []}
         values = self.precisions[self.best]
         known = values[~np.isnan(values)]
         shares = task.marks.mean(axis=0)
@@ -54,6 +54,19 @@ class MarkedTrials:
                 for name, v, share in zip(task.classes, values, shares, strict=True)
             ],
             "macro_average_precision": float(known.mean()) if len(known) else None,
+            "candidates": [self._candidate(index) for index in range(len(self.methods))],
+        }
+
+    def _candidate(self, index: int) -> dict[str, Any]:
+        """An entry as `report.report_unseen` has it; how well classes are told is not known."""
+        return {
+            "method": self.methods[index].method,
+            "parameters": self.methods[index].parameters(),
+            "evaluated": self.evaluated,
+            "nll": float(self.losses[index]),
+            "accuracy": None,
+            "stderr": None,
+            "chosen": index == self.best,
         }
 
 

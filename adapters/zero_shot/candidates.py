@@ -1,5 +1,6 @@
 """What a method puts up for comparison on classes set apart, and how it is published then."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -51,9 +52,9 @@ class Candidates:
         stacking = getattr(method, "stacking", None)
         if method.method == "blend":
             parts = method.parts(task)  # type: ignore[attr-defined]
-            wish = Wish(False, True, _given(method, "shares"), _given(method, "spreads"), stacking)
+            wish = Wish(False, True, _given(method, "shares", parts), _given(method, "spreads", parts), stacking)
             variants = tuple(variant for part in parts for variant in part.variants(task))
-            return cls(method, variants, wish, parts[0].fallback(task))
+            return cls(method, variants, wish, method.fallback(task))
         variants, nothing = method.variants(task), _learns_nothing(method, task)
         return cls(method, variants, Wish(stacking=stacking), method.fallback(task), nothing)
 
@@ -69,7 +70,8 @@ class Candidates:
                 return cls(method, (), Wish(), informed[0].fallback(task), learns_nothing=True)
         variants = tuple(variant for one in compared for variant in one.variants(task))
         alone = frozenset(one.method for one in compared if not meets_signatures(one, task))
-        return cls(method, variants, Wish(blend=True, alone=alone), able[0].fallback(task))
+        wish = Wish(blend=True, stacking=_agreed_stacking(compared), alone=alone)
+        return cls(method, variants, wish, able[0].fallback(task))
 
     def view(self, task: Task) -> Task:
         """The task without a version to start from, where rows are to be learned from instead."""
@@ -80,7 +82,7 @@ class Candidates:
     ) -> tuple[Method, float, float]:
         """What to fit to all rows, what it takes from the scores of seen classes, and its temperature."""
         if settled is None:
-            stacking = self.wish.stacking or 0.0
+            stacking = self.wish.stacking or getattr(self.fallback, "stacking", None) or 0.0
             best = None if marked is None else marked.best
             method = with_stacking(self.fallback if marked is None or best is None else marked.methods[best], stacking)
             return method, stacking, method.default_temperature
@@ -91,6 +93,9 @@ class Candidates:
         """The method that does the same whatever the time; see `Adaptation.again`."""
         if not trials.early:
             return self.method.model_dump(mode="json")
+        if trials.possible and self.method.method == "auto":
+            compared = [method.model_dump(mode="json") for method in trials.methods]
+            return self.method.model_dump(mode="json") | {"candidates": compared, "folds": None}
         if trials.possible:
             return fitted.model_dump(mode="json")
         alone = {"method": "auto", "candidates": [fitted.model_dump(mode="json")], "folds": [0]}
@@ -129,9 +134,16 @@ def meets_signatures(method: Method, task: Task) -> bool:
     return bool(signatures.space) and np.array_equal(signatures.values, task.names)
 
 
-def _given(method: Method, name: str) -> tuple[float, ...] | None:
+def _given(method: Method, name: str, parts: Sequence[Method]) -> dict[str, float] | None:
+    """What the caller gave of each part of a blend, by the part's name."""
     values = getattr(method, name)
-    return None if values is None else tuple(values)
+    return None if values is None else {part.method: value for part, value in zip(parts, values, strict=True)}
+
+
+def _agreed_stacking(methods: Sequence[Method]) -> float | None:
+    """What the caller gave of all of them alike; None where it is to be chosen."""
+    given = {getattr(method, "stacking", None) for method in methods}
+    return given.pop() if len(given) == 1 else None
 
 
 def _proposed(task: Task) -> list[Method]:
@@ -139,8 +151,8 @@ def _proposed(task: Task) -> list[Method]:
     from adapters.methods import METHODS
 
     embedded = task.signatures is not None and bool(task.signatures.space)
-    able = [name for name in ORDER if name in METHODS and not (embedded and name in _BY_ATTRIBUTES)]
-    return [_parsed({"method": name}) for name in able]
+    without = {*(_BY_ATTRIBUTES if embedded else ()), *(("names",) if task.names is None else ())}
+    return [_parsed({"method": name}) for name in ORDER if name in METHODS and name not in without]
 
 
 def _parsed(given: dict[str, Any]) -> Method:

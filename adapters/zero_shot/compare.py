@@ -3,7 +3,7 @@
 Trials -> settle (on some splits) -> Settled; crossed: each split judged by what the others settled on
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,15 +88,15 @@ class Wish:
     Attributes:
         single: Whether one candidate alone may be.
         blend: Whether a blend of candidates may be.
-        shares, spreads: Of the blend's methods in the order of the candidates, where the caller gave them.
+        shares, spreads: Of the blend's members, by the name of the method, where the caller gave them.
         stacking: Where the caller gave it.
         alone: Methods that cannot be part of a blend.
     """
 
     single: bool = True
     blend: bool = False
-    shares: tuple[float, ...] | None = None
-    spreads: tuple[float, ...] | None = None
+    shares: Mapping[str, float] | None = None
+    spreads: Mapping[str, float] | None = None
     stacking: float | None = None
     alone: frozenset[str] = frozenset()
 
@@ -187,7 +187,9 @@ def _losses(trials: Trials, mix: Mix, splits: Sequence[int]) -> F64:
         return _of_all(trials, mix, splits)
     loss = nll_by_row(scores, y, fit_temperature(scores, y, weight))
     unit = np.concatenate(units)
-    result: F64 = np.bincount(unit, loss * weight) / np.bincount(unit, weight)
+    mass = np.bincount(unit, weight)
+    # Of very many classes some are set apart of which no row is judged.
+    result: F64 = np.bincount(unit, loss * weight)[mass > 0] / mass[mass > 0]
     return result
 
 
@@ -207,8 +209,18 @@ def _of_all(trials: Trials, mix: Mix, splits: Sequence[int]) -> F64:
 
 def _blend(trials: Trials, splits: Sequence[int], members: list[int], wish: Wish) -> tuple[Part, ...]:
     """Shares, chosen or given, of some candidates."""
-    spreads = [_spread(trials, index, splits) for index in members] if wish.spreads is None else list(wish.spreads)
-    shares = _chosen_shares(trials, splits, members, spreads) if wish.shares is None else np.array(wish.shares)
+    names = [trials.methods[index].method for index in members]
+    if wish.spreads is None:
+        spreads = [_spread(trials, index, splits) for index in members]
+    else:
+        spreads = [wish.spreads[name] for name in names]
+    if wish.shares is None:
+        shares = _chosen_shares(trials, splits, members, spreads)
+    else:
+        shares = np.array([wish.shares[name] for name in names])
+    if not shares.any():
+        # Who was to have all of it could not be compared.
+        shares = np.ones(len(members))
     # Rounded, so that what is given again is the same number.
     shares = np.round(shares / shares.sum(), _DIGITS)
     found = zip(members, shares.tolist(), spreads, strict=True)

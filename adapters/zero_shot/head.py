@@ -144,10 +144,10 @@ class SignatureHead(LayeredHead):
                 "These signatures are embeddings of another backbone than those that it was fitted with, or of none. "
                 "Embed the descriptions of the classes by the same backbone."
             )
-        lacking, more = sorted(ours - theirs)[:3], sorted(theirs - ours)[:3]
+        sides = (("they lack", ours - theirs), ("it does not know", theirs - ours))
+        odd = " and ".join(f"{words} {', '.join(map(repr, sorted(names)[:3]))}" for words, names in sides if names)
         return (
-            f"These signatures have {len(theirs)} attributes and the version was fitted with {len(ours)}: they lack "
-            f"{', '.join(map(repr, lacking)) or 'none'}, and it does not know {', '.join(map(repr, more)) or 'none'}. "
+            f"These signatures have {len(theirs)} attributes and the version was fitted with {len(ours)}: {odd}. "
             "Describe the classes by the same attributes."
         )
 

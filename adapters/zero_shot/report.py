@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.base import F32, F64, I64, Mask, Method, Task
+from adapters.base import F32, F64, I64, Mask, Method, Task, TaskKind
 from adapters.evaluate.metrics import expected_calibration_error, wilson_interval
 from adapters.zero_shot.compare import Settled
 from adapters.zero_shot.judged import Judged, recall
@@ -234,6 +234,12 @@ def _among(split: Split, scores: F32) -> F64:
 
 
 def _notes(result: dict[str, Any], judged: Sequence[Judged]) -> list[str]:
+    if result["task"] == TaskKind.MULTILABEL:
+        return [
+            "Rows are labelled with attributes and none with a class of the signatures: how well classes are told is "
+            "not known, and their probabilities are not calibrated. How well attributes are told is measured on "
+            "held-out rows, where there are any."
+        ]
     if not judged:
         return [
             "No classes could be set apart with rows of others beside them, so nothing was measured or chosen: "

@@ -15,6 +15,7 @@ from adapters.errors import RequirementMissing
 from adapters.gram import Centred, solve_each
 from adapters.linalg import class_masses, class_sums, mean_squared_norm, row_weights
 from adapters.zero_shot.fronts.linear import LinearFront
+from adapters.zero_shot.fronts.scale import Scale
 
 if TYPE_CHECKING:
     from adapters.signatures import Signatures
@@ -125,6 +126,25 @@ class Described:
             scale=self.scale,
             readout=out.astype(np.float32) if self.named else None,
         )
+
+
+def say_left_out(task: Task) -> None:
+    """Say which attributes all seen classes are alike in.
+
+    Raises:
+        RequirementMissing: They are alike in all of them.
+    """
+    if task.signatures is None:
+        return
+    scale = Scale.of(task.signatures, ~task.absent)
+    if not scale.varies.any():
+        raise RequirementMissing(
+            f"The {int((~task.absent).sum())} classes with examples are alike in all {len(scale.varies)} attribute(s) "
+            "of the signatures, so nothing tells others from them. Add attributes in which they differ."
+        )
+    # The coordinates of an embedding have no names that would say something.
+    if not task.signatures.space and (sentence := scale.left_out(task.signatures)) is not None:
+        task.say(sentence)
 
 
 def seen_signatures(task: Task) -> Described:

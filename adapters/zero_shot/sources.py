@@ -24,7 +24,7 @@ class Known:
 
     Attributes:
         among: (k,) which of the task's classes they are.
-        signatures: Of these s classes; what is missing is the mean of the others.
+        signatures: Of these s classes, in the order of `Sources`; what is missing is the mean of the others.
         scale: Of the attributes, from 0 to 1 as these classes show them.
     """
 
@@ -42,9 +42,10 @@ class Known:
         """
         if task.signatures is None:
             raise RequirementMissing("Classes are told by signatures here. Give the task signatures.")
-        names = set(task.parent.classes) if task.parent is not None else None
-        among = ~task.absent if names is None else np.array([name in names for name in task.classes])
-        rows = task.signatures.of([name for name, known in zip(task.classes, among, strict=True) if known])
+        names = _known_names(task)
+        there = set(names)
+        among = np.array([name in there for name in task.classes])
+        rows = task.signatures.of(names)
         every = np.ones(len(rows.classes), dtype=np.bool_)
         rows = replace(rows, values=rows.filled(every))
         scale = Scale.of(rows, every)
@@ -59,6 +60,12 @@ class Known:
         """Say which attributes are left out."""
         if (sentence := self.scale.left_out(self.signatures)) is not None:
             task.say(sentence)
+
+
+def _known_names(task: Task) -> list[str]:
+    if task.parent is not None:
+        return list(task.parent.classes)
+    return [name for name, absent in zip(task.classes, task.absent, strict=True) if not absent]
 
 
 @dataclass(frozen=True, eq=False)

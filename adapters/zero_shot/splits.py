@@ -100,10 +100,18 @@ def _split(task: Task, seen: I64, apart: Mask, held_out: Mask, rng: np.random.Ge
     foreign = apart[y]
     # A group of several classes would be on both sides.
     torn = np.isin(task.groups, task.groups[foreign])
-    judged = np.flatnonzero(foreign | held_out)
-    most = max(1, _MOST_SCORES // len(seen))
-    if len(judged) > most:
-        judged = np.sort(rng.choice(judged, most, replace=False))
+    judged = _thinned(np.flatnonzero(foreign), np.flatnonzero(held_out & ~foreign), _MOST_SCORES // len(seen), rng)
     labels = y[judged]
     given = np.ones(len(judged)) if task.weights is None else task.weights[judged]
     return Split(seen, apart, ~(torn | held_out), judged, labels, given / np.bincount(labels, given)[labels])
+
+
+def _thinned(foreign: I64, others: I64, most: int, rng: np.random.Generator) -> I64:
+    """About as many rows as there may be, growing: of each side as many as it has, and half of all at the least."""
+    half = max(1, most // 2)
+    sides = ((foreign, max(half, most - len(others))), (others, max(half, most - len(foreign))))
+    return np.sort(np.concatenate([_some(rows, count, rng) for rows, count in sides]))
+
+
+def _some(rows: I64, most: int, rng: np.random.Generator) -> I64:
+    return rows if len(rows) <= most else rng.choice(rows, most, replace=False)

@@ -55,8 +55,8 @@ def fit(
         str | None,
         typer.Argument(
             help="A CSV, TSV, JSONL, Parquet or .npz file; images or sounds as a folder (of class folders, or with a "
-            "metadata.csv) or an archive of one (.zip, .tar); or the id of a dataset, ds_... None where signatures or "
-            "parents say all there is to learn."
+            "metadata.csv) or an archive of one (.zip, .tar); or the id of a dataset, ds_... Left out where signatures "
+            "or parents say all there is to learn."
         ),
     ] = None,
     *,
@@ -236,10 +236,15 @@ def _show(
     if job is not None and job.seconds:
         stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in job.seconds.items())
         about["seconds"] = f"{sum(job.seconds.values()):.2f}  ({stages})"
-    about["try it"] = f"graft predict {version.adapter if version.live else version.ref} {_input_for(version)}"
+    about["try it"] = try_it(version)
     view: list[Table | str] = [facts(about)]
     view += ["\nCompared:", ranking_table(compared), f"\n{compared.why}"] if compared else []
     screen.result(version.raw, *view)
+
+
+def try_it(version: Version) -> str:
+    """A command that predicts with a version."""
+    return f"graft predict {version.adapter if version.live else version.ref} {_input_for(version)}"
 
 
 def _input_for(version: Version) -> str:

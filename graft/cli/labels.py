@@ -55,9 +55,16 @@ def labels_of(labels: str | None, file: Path | None) -> Descriptions | None:
 
 
 def signatures_id(client: Client, given: str | None) -> str | None:
-    """The id of signatures; a file is uploaded. Raises as `Client.signatures.create`."""
-    if given is None or not Path(given).is_file():
+    """The id of signatures; a file is uploaded.
+
+    Raises:
+        typer.BadParameter: It is neither an id nor a file.
+        ApiError: As `Client.signatures.create`.
+    """
+    if given is None or given.startswith("sig_"):
         return given
+    if not Path(given).is_file():
+        raise typer.BadParameter(f"There is no file {given!r}, and ids are sig_...", param_hint="--signatures")
     return client.signatures.create(given).id
 
 

@@ -40,8 +40,10 @@ def show_answers(screen: Screen, answers: Predictions, inputs: Sequence[str], *,
         if why := because(answer):
             view += [f"\n{given}", facts(why)]
     value = [{name: given} if name != "input" else {} for given in inputs]
-    value = [one | {"adapter": answer.adapter} | dict(answer.raw) for one, answer in zip(value, answers, strict=True)]
-    screen.result(value, *view, f"\nAnswered by {by}.")
+    value = [one | dict(answer.raw) for one, answer in zip(value, answers, strict=True)]
+    guessed = any(answer.probability is not None and not answer.calibrated for answer in answers)
+    unsure = " Its probabilities are guesses, not measured on held-out items." if guessed else ""
+    screen.result(value, *view, f"\nAnswered by {by}.{unsure}")
 
 
 def because(answer: Prediction) -> dict[str, object]:

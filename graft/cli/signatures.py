@@ -23,7 +23,7 @@ MOST_NAMES = 12
 def create(
     file: Annotated[
         Path | None,
-        typer.Argument(exists=True, dir_okay=False, help="A table of classes x attributes, .csv or .json."),
+        typer.Argument(exists=True, dir_okay=False, help="A table of classes x attributes (.csv .tsv .jsonl .json)."),
     ] = None,
     *,
     groups: Annotated[
@@ -49,6 +49,8 @@ def create(
     words = labels_of(labels, labels_file)
     if (file is None) == (words is None):
         raise typer.BadParameter("Name a FILE, or give labels and the backbone that embeds them.")
+    if file is not None and (backbone or templates):
+        raise typer.BadParameter("--backbone and --template embed labels; a FILE tells classes by attributes.")
     with session(url, screen) as client:
         made = client.signatures.create(
             file, groups=groups, labels=words, backbone=backbone, templates=templates, name=name

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from graft.cli.adapters import Name, summary
+from graft.cli.fit import try_it
 from graft.cli.labels import Labels, LabelsFile, SignaturesOrFile, Templates, labels_of, signatures_id
 from graft.cli.options import AsJson, Url
 from graft.cli.screen import Screen, facts
@@ -48,4 +49,4 @@ def version(
             backbone=backbone,
             promote=promote,
         )
-    screen.result(made.raw, facts(summary(made)))
+    screen.result(made.raw, facts(summary(made) | {"try it": try_it(made)}))

@@ -217,12 +217,17 @@ def _request(order: Order, adaptation: Adaptation) -> dict[str, Any]:
     }
 
 
+AVERAGING = frozenset({"conse", "iap"})
+"""Methods that answer from the answers of the version that they are given, instead of learning any."""
+
+
 def _unlike_parent(order: Order, adaptation: Adaptation) -> list[str]:
     """A note where what was fitted starts elsewhere than at the version that it was to grow from."""
-    if not order.parents or Need.PARENT in adaptation.method.requirements():
+    method = adaptation.method
+    if not order.parents or Need.PARENT in method.requirements() or method.method in AVERAGING:
         return []
     return [
-        f"{adaptation.method.method!r} with these parameters does not start from {order.parents[0]['ref']}: it keeps "
+        f"{method.method!r} with these parameters does not start from {order.parents[0]['ref']}: it keeps "
         "its classes in their order, and learns from these rows alone. Method 'logistic' with prior 'parent' stays "
         "close to it."
     ]

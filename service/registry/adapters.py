@@ -1,5 +1,6 @@
 """Adapters, their versions and aliases. How a version comes to be is in ``publishing.py``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from sqlalchemy import Connection, Engine, Row, String, cast, delete, func, inse
 
 from adapters.manifest import Manifest
 from service.database.engine import writing
-from service.database.tables import adapters, aliases, events, versions
+from service.database.tables import adapters, aliases, events, jobs, versions
 from service.errors import Conflict, NotFound, PreconditionFailed
+from service.registry.jobs import UNFINISHED
 from service.registry.paging import Page, page_of
 from service.store.blobs import Blobs
 
@@ -182,7 +184,7 @@ def remove_version(engine: Engine, home: Path, blobs: Blobs, tenant: str, name: 
     Raises:
         NotFound: There is no such adapter or version.
         Conflict: An alias other than `latest` points to it, and there is another version to point to; or another
-            version was made of it.
+            version was made of it, or is being made.
     """
     with writing(engine) as connection:
         adapter = _get(connection, tenant, name)
@@ -220,11 +222,23 @@ def _refuse_if_parent(connection: Connection, tenant: str, reference: str) -> No
     manifests = [version_of(row).manifest for row in connection.execute(query)]
     holders = [f"{held.name}:{held.number}" for held in manifests if reference in held.parents]
     if holders:
-        more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
+        were = "was" if len(holders) == 1 else f"and {len(holders) - 1} more were"
         raise Conflict(
-            f"Version {reference} cannot be deleted, as {holders[0]}{more} was made of it; delete that first, or point "
-            "the alias elsewhere and keep it."
+            f"Version {reference} cannot be deleted, as {holders[0]} {were} made of it; delete what was made of it "
+            "first, or point the alias elsewhere and keep it."
         )
+    unfinished = select(jobs.c.id, jobs.c.request).where(jobs.c.tenant == tenant, jobs.c.state.in_(UNFINISHED))
+    for job, request in connection.execute(unfinished):
+        if reference in _started_from(request):
+            raise Conflict(
+                f"Version {reference} cannot be deleted, as {job} makes another of it and has not ended; wait for it, "
+                f"or POST /v1/jobs/{job}/cancel first."
+            )
+
+
+def _started_from(request: Mapping[str, Any]) -> list[str]:
+    """The versions that a job starts from, or averages."""
+    return [*request.get("parents", ()), *(member["ref"] for member in request.get("members", ()))]
 
 
 def _in_use(connection: Connection, digest: str) -> bool:

@@ -165,8 +165,12 @@ def _enqueue_refit(state: State, tenant: str, name: str, number: int) -> str:
     request_of(version.manifest)
     if version.manifest.dataset:
         datasets.get(state.engine, tenant, version.manifest.dataset)
-    if version.manifest.signatures:
-        signatures.get(state.engine, tenant, version.manifest.signatures)
+    needed = version.manifest.signatures
+    if needed and signatures.find(state.engine, tenant, needed) is None:
+        raise NotFound(
+            f"{name}:{number} was made with the signatures {needed}, which are deleted. Send the same table again "
+            "(POST /v1/signatures): it has the same id, and the version can be fitted again."
+        )
     now_s = state.clock()
     asked = {"adapter": name, "version": number}
     job = jobs.Job.new(new_id("job", now_s), tenant, "refit", asked, now_s)

@@ -35,7 +35,8 @@ def averaged(
             raise _refused(f"/{name}", f"Each version that is averaged brings its own {name}; leave {name!r} out.")
     weights = getattr(method, "weights", None)
     if len(body.parents) < FEWEST:
-        raise _refused("/parents", f"{len(body.parents)} version(s) are named, and an average has at least {FEWEST}.")
+        named = "1 version is named" if len(body.parents) == 1 else "No version is named"
+        raise _refused("/parents", f"{named}, and an average has at least {FEWEST}; name them in 'parents'.")
     if weights is not None and len(weights) != len(body.parents):
         raise _refused(
             "/method/weights",
@@ -87,7 +88,8 @@ def _maps(body: AdaptRequest | AdaptForm, manifests: list[Manifest]) -> list[dic
             )
         unknown = [name for name in labels if name not in asked[reference].classes]
         if unknown:
-            raise _refused("/labels", f"{reference} has no label {unknown[0][:100]!r}; it has {len(labels)} others.")
+            own = _some(set(asked[reference].classes))
+            raise _refused("/labels", f"{reference} has no label {unknown[0][:100]!r}; it has {own}.")
         if empty := [name for name, called in labels.items() if called is not None and not called.strip()]:
             raise _refused("/labels", f"Label {empty[0][:100]!r} of {reference} is to be called nothing; name it.")
     return [dict(body.labels.get(reference, {})) for reference in body.parents]

@@ -131,6 +131,7 @@ def invalid(error: ValidationError, model: type[BaseModel], where: str) -> BodyI
 _WORDS = {
     "string_type": "must be a text (a JSON string)",
     "list_type": "must be a JSON list",
+    "dict_type": "must be a JSON object",
     "model_type": "must be a JSON object",
     "model_attributes_type": "must be a JSON object",
     "int_type": "must be a whole number",
@@ -148,7 +149,7 @@ def _sentence(item: Any, model: type[BaseModel]) -> str:
         return f"there is no such field; known are {', '.join(sorted(model.model_fields))}"
     if item["type"] == "string_pattern_mismatch" and item["loc"][-1] in _FORMS:
         return _FORMS[item["loc"][-1]]
-    return _WORDS.get(item["type"], str(item["msg"]))
+    return _WORDS.get(item["type"], str(item["msg"]).removeprefix("Value error, "))
 
 
 def _escape(part: int | str) -> str:

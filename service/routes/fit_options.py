@@ -9,7 +9,7 @@ from service.errors import BodyInvalid
 from service.registry import datasets, signatures
 from service.routes.averages import averaged, facts_like
 from service.routes.body import parse_json
-from service.routes.fit_signatures import home_of, rowless, signatures_of, told
+from service.routes.fit_signatures import check_described, home_of, rowless, signatures_of, told
 from service.routes.lineage import parent_version, peft_blobs
 from service.routes.state import State
 from service.schemas.requests import AdaptForm, AdaptRequest
@@ -92,7 +92,7 @@ def _of_items(
 ) -> dict[str, Any]:
     """The backbone of the items, and what a fit to them starts from."""
     if body.parents:
-        return _grown(state, tenant, body, dataset)
+        return _grown(state, tenant, body, dataset, described if Need.SIGNATURES in method.requirements() else None)
     without = {} if dataset is not None else rowless(state, tenant, body.backbone, method, described)
     modality = without["facts"]["modality"] if dataset is None else dataset.facts["modality"]
     if modality not in WORDS:
@@ -136,10 +136,18 @@ def _check_modality(body: Body, dataset: datasets.Dataset) -> None:
                 raise _only_for("texts, images and sounds", name, dataset)
 
 
-def _grown(state: State, tenant: str, body: Body, dataset: datasets.Dataset | None) -> dict[str, Any]:
+def _grown(
+    state: State,
+    tenant: str,
+    body: Body,
+    dataset: datasets.Dataset | None,
+    described: signatures.Record | None,
+) -> dict[str, Any]:
     """The options of a fit that grows from a version: its backbone, its tap and its way with long items."""
     manifest = parent_version(state, tenant, body.parents[0], dataset).manifest
     name = f"{manifest.name}:{manifest.number}"
+    if described is not None:
+        check_described(state, described, manifest.classes, name, "name another parent")
     tap = "blocks" if manifest.parts else "pooled"
     for option, asked, theirs in (
         ("backbone", body.backbone, manifest.backbone),
@@ -180,4 +188,4 @@ def _method(value: Any) -> Method:
         return parse_method(value)
     except InputError as error:
         inside = [Problem(item.detail, pointer=f"/method{item.pointer or ''}") for item in error.problems]
-        raise type(error)(error.message, problems=inside) from None
+        raise type(error)(error.message, problems=inside or [Problem(error.message, pointer="/method")]) from None

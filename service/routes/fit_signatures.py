@@ -1,5 +1,6 @@
 """Signatures of a fit: which classes it answers, and whether they say what the classes are called."""
 
+from collections.abc import Collection
 from typing import Any
 
 from adapters.base import Method, Need
@@ -9,7 +10,7 @@ from service.registry import adapters, datasets, signatures
 from service.routes.state import State
 from service.schemas.requests import AdaptForm, AdaptRequest
 from service.serving.choose import AUTO
-from service.serving.labels import same_space
+from service.serving.towers import same_space
 
 ROWLESS = frozenset({"names", "conse", "iap"})
 """Methods that can answer without having learned of a row: of texts alone, or of another version's answers."""
@@ -32,14 +33,20 @@ def signatures_of(
     if body.signatures is None:
         if dataset is None:
             raise _refused("dataset", f"'dataset' is missing: {method.method!r} learns of labelled items. Name one.")
+        if Need.SIGNATURES in needs:
+            raise _refused(
+                "signatures",
+                f"'signatures' is missing: {method.method!r} tells classes by what describes them. POST /v1/signatures "
+                "takes a table of classes and attributes, or texts of classes; name what it answers.",
+            )
         named = method.method == "auto" or Need.NAMES in needs
         return live_words(state, tenant, body.name, dataset) if named and not body.parents else None
     record = signatures.get(state.engine, tenant, body.signatures)
     if not needs & {Need.SIGNATURES, Need.NAMES} and method.method != "auto":
         raise _refused(
             "signatures",
-            f"{method.method!r} learns nothing of signatures; leave them out, or use auto, eszsl, sae, dap, iap, conse "
-            "or names.",
+            f"{method.method!r} learns nothing of signatures; leave them out, or use auto, blend, eszsl, sae, dap, "
+            "iap, conse or names.",
         )
     if dataset is None:
         if not (method.method in ROWLESS and (body.parents or method.method == "names")):
@@ -59,14 +66,32 @@ def _check_classes(state: State, record: signatures.Record, dataset: datasets.Da
     """Every class of the rows must be described; of rows with several labels these are attributes."""
     if dataset.facts["task"] != "classification":
         return
+    check_described(state, record, dataset.facts["classes"], dataset.id, "leave their examples out")
+
+
+def check_described(
+    state: State, record: signatures.Record, classes: Collection[str], whose: str, otherwise: str
+) -> None:
+    """Refuse signatures without a row for each of some classes. Blocks.
+
+    Args:
+        state: Of the process.
+        record: The signatures.
+        classes: What must be described.
+        whose: What these are the classes of, for the message.
+        otherwise: What else helps but to describe them.
+
+    Raises:
+        BodyInvalid: A class has no row.
+    """
     known = set(signatures.load(state.blobs, record).classes)
-    lacking = [name for name in dataset.facts["classes"] if name not in known]
+    lacking = [name for name in classes if name not in known]
     if lacking:
         shown = ", ".join(repr(name[:60]) for name in lacking[:5])
         raise _refused(
             "signatures",
-            f"{record.id} has no row for {len(lacking)} of the {len(dataset.facts['classes'])} classes of "
-            f"{dataset.id}: {shown}{', ...' if lacking[5:] else ''}. Describe them too, or leave their examples out.",
+            f"{record.id} has no row for {len(lacking)} of the {len(classes)} classes of {whose}: {shown}"
+            f"{', ...' if lacking[5:] else ''}. Describe them too, or {otherwise}.",
         )
 
 

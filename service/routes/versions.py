@@ -11,7 +11,7 @@ from adapters.manifest import Manifest
 from adapters.methods import parse_method
 from adapters.signatures import Signatures
 from adapters.zero_shot.head import FILE_NAME, SignatureHead
-from models.errors import Problem
+from models.errors import InputError, Problem
 from service.errors import BodyInvalid
 from service.registry import adapters, jobs, requests, signatures
 from service.registry.deriving import Derived, make, nothing_of, retold
@@ -22,7 +22,8 @@ from service.routes.state import Fitter, Graft, IdempotencyKey, State
 from service.schemas.answers import VersionOut
 from service.schemas.requests import Name, VersionRequest
 from service.schemas.signatures import SignaturesRequest
-from service.serving.labels import same_space
+from service.serving.one_off import of_words
+from service.serving.towers import same_space
 
 router = APIRouter(prefix="/v1/adapters", tags=["adapters"])
 
@@ -79,6 +80,8 @@ class _Told:
 async def _derived(state: State, tenant: str, name: str, body: VersionRequest) -> Derived:
     if (body.signatures is None) == (body.labels is None):
         raise _refused("/signatures", "Classes are told by 'signatures' or by 'labels'; send one of them.")
+    if body.signatures is not None and body.templates is not None:
+        raise _refused("/templates", "'templates' are for 'labels', and signatures are made already; leave them out.")
     if body.from_ is not None:
         return await _from_version(state, tenant, name, body)
     if body.labels is not None:
@@ -102,16 +105,34 @@ async def _from_version(state: State, tenant: str, name: str, body: VersionReque
             "what tells classes by signatures (eszsl, sae, dap, iap, conse, names, blend) can be given others.",
         )
     if body.labels is not None:
+        await run_in_threadpool(_check_words, state, manifest)
         told = await _of_labels(state, tenant, body, manifest.backbone)
     else:
         told = await run_in_threadpool(_stored, state, tenant, str(body.signatures))
     return await run_in_threadpool(_retold, state, tenant, manifest, body, told)
 
 
+def _check_words(state: State, manifest: Manifest) -> None:
+    """Refuse labels where classes are told by attributes, or items are vectors: before anything is kept. Blocks."""
+    if not manifest.backbone:
+        raise _refused(
+            "/labels",
+            f"{manifest.name}:{manifest.number} takes {manifest.modality} items, which no backbone here embeds, nor "
+            "any labels beside them. Send 'signatures' (POST /v1/signatures).",
+        )
+    own = SignatureHead.from_bytes(state.blobs.get(manifest.files[FILE_NAME].sha256)).signatures
+    if not of_words(own):
+        raise _refused(
+            "/labels",
+            f"{manifest.name}:{manifest.number} tells classes by {len(own.attributes)} attributes, of which labels say "
+            "nothing. Send 'signatures' with these attributes (POST /v1/signatures).",
+        )
+
+
 def _retold(state: State, tenant: str, manifest: Manifest, body: VersionRequest, told: _Told) -> Derived:
     """What a version learned, with other classes. Blocks."""
     before = SignatureHead.from_bytes(state.blobs.get(manifest.files[FILE_NAME].sha256))
-    head = before.with_signatures(told.signatures)
+    head = _with(before, told.signatures, "/labels" if body.signatures is None else "/signatures")
     request = {"from": f"{manifest.name}:{manifest.number}", "signatures": told.record.id}
     new = [name for name in head.classes if name not in set(before.classes)]
     gone = [name for name in before.classes if name not in set(head.classes)]
@@ -121,6 +142,13 @@ def _retold(state: State, tenant: str, manifest: Manifest, body: VersionRequest,
         _UNMEASURED,
     )
     return Derived(tenant, head, retold(manifest, head, told.record.id, request), request, notes, body.promote)
+
+
+def _with(head: SignatureHead, told: Signatures, pointer: str) -> SignatureHead:
+    try:
+        return head.with_signatures(told)
+    except InputError as error:
+        raise type(error)(error.message, problems=[Problem(error.message, pointer=pointer)]) from None
 
 
 def _of_words(state: State, tenant: str, name: str, body: VersionRequest, told: _Told) -> Derived:

@@ -238,6 +238,9 @@ class VersionOut(_Answer):
     """`multilabel`: an input has any number of classes."""
     backbone: BackboneRef | None
     """None for vectors and tables."""
+    backbones: list[str]
+    """Of an average over several backbones each of them, in the order in which their embeddings stand side by side;
+    none where `backbone` is the only one."""
     tap: str
     """What it takes, and with it the inputs of `adapter.onnx`: an embedding of the backbone (`pooled`; `blocks`, all
     blocks' side by side), activations behind a block (`block4`), the backbone's own inputs (`input`), a `vector`, or a
@@ -300,6 +303,7 @@ class VersionOut(_Answer):
             task=manifest.task,
             backbone=BackboneRef(id=manifest.backbone, digest=manifest.backbone_digest) if manifest.backbone else None,
             tap=manifest.tap,
+            backbones=[space["backbone"] for space in manifest.backbones],
             parts=list(manifest.parts),
             width=manifest.width,
             kind=manifest.kind,

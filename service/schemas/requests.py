@@ -123,6 +123,16 @@ class _Fitting(_Request):
 class AdaptRequest(_Fitting):
     """What to fit (POST /v1/adapters)."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"name": "intents", "dataset": "ds_...", "method": "auto"},
+                {"name": "animals", "dataset": "ds_...", "signatures": "sig_...", "method": "eszsl"},
+                {"name": "both", "dataset": "ds_...", "parents": ["intents:1", "words:1"], "method": "ensemble"},
+            ]
+        }
+    )
+
     dataset: str | None = None
     """Id of the labelled dataset. Left out where nothing is learned of rows: `ensemble` with weights, `names` with
     signatures made of texts, `conse` with a version to average."""
@@ -139,6 +149,15 @@ class AdaptForm(_Fitting, _Reading):
 
 class VersionRequest(_Request):
     """A version that needs no fit (POST /v1/adapters/{name}/versions)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"labels": {"refund": "the customer wants money back"}, "backbone": "minilm-l6"},
+                {"from": 3, "signatures": "sig_..."},
+            ]
+        }
+    )
 
     from_: int | None = Field(None, alias="from", ge=1, lt=2**31)
     """The version of this adapter whose classes are to be told by other signatures."""

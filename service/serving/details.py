@@ -5,7 +5,7 @@ They stand beside the hot path: whoever asks for none of it pays for none of it.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -112,7 +112,8 @@ class Details:
         tapped = await self._taps.bring(facts, inputs, long, served.tenant)
         tapped.warnings.extend({"detail": sentence} for sentence in sentences)
         answers = await asyncio.to_thread(_scored, facts, held.head.with_signatures(signatures), tapped, top_k)
-        return await self._told(facts, held, tapped, answers, explain=wishes.explain)
+        told = await self._told(facts, held, tapped, answers, explain=wishes.explain)
+        return replace(told, guessed=True)  # nothing was measured for these classes
 
     async def _words(self, served: Served, own: Signatures, given: Sequence[OneOff]) -> Mapping[str, F32]:
         """Embeddings of the classes that are told by words, by name."""

@@ -9,7 +9,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from math import isfinite
 
 import numpy as np
 
@@ -18,9 +17,9 @@ from adapters.signatures import Mixture, Signatures, listed, mixed
 from models.errors import InputError, Problem
 from service.errors import BodyInvalid
 from service.serving.facts import Facts
+from service.uploads.signatures.typed import LARGEST
 
 LISTED_PROBLEMS = 100
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -167,8 +166,8 @@ def _odd(name: str, value: float | None, place: Mapping[str, int]) -> str | None
     if name not in place:
         near = get_close_matches(name, place, n=1)
         return f"is not known; {f'do you mean {near[0]!r}?' if near else f'known are {listed(list(place))}'}"
-    if value is not None and not (isfinite(value) and abs(value) <= LARGEST):
-        return "is no number that can be used"
+    if value is not None and not abs(value) <= LARGEST:  # which NaN is not
+        return f"is {value:g}, which is not within -{LARGEST:g} and {LARGEST:g}"
     return None
 
 

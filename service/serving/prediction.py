@@ -47,10 +47,12 @@ class Answers:
     Attributes:
         predictions: One object an input, as it goes over the wire.
         warnings: What the caller should know; empty where all is well.
+        guessed: Whether nothing says how sure the answers are, whatever the version says of its own.
     """
 
     predictions: list[dict[str, Any]]
     warnings: Doubts
+    guessed: bool = False
 
 
 class Predictor:
@@ -123,7 +125,7 @@ def envelope(served: Served, answers: Answers) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "adapter": f"{facts.name}:{facts.number}",
         "backbone": facts.backbone or None,
-        "calibrated": facts.calibrated if facts.classes else None,
+        "calibrated": facts.calibrated and not answers.guessed if facts.classes else None,
         "predictions": answers.predictions,
     }
     if facts.backbones:

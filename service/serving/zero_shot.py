@@ -22,11 +22,12 @@ from adapters.signatures import Signatures
 from models.errors import Problem, WrongInput
 from service.errors import BodyInvalid
 from service.serving.backbones import Backbones
-from service.serving.labels import PLAIN, Labels, card_of, same_space
+from service.serving.labels import PLAIN, Labels
 from service.serving.media_inputs import files_of, pointing_into
 from service.serving.prediction import INLINE_SCORES, check_size, labelled
 from service.serving.standing import Standing
 from service.serving.taps import Doubts, check_texts, listed
+from service.serving.towers import card_of, same_space
 
 TEMPERATURES = {"text": Names.default_temperature, "image": 0.01}
 """Of cosines, where no example was given to measure it on. Of images and texts what CLIP learned (Radford et al. 2021:

@@ -1,5 +1,7 @@
 """Weighted averages of versions on a real server."""
 
+import random
+
 import pytest
 
 from graft import ApiError, NotFound
@@ -75,3 +77,37 @@ def test_a_version_that_is_held_stays(client, members, average):
         with pytest.raises(ApiError) as refused:
             client.fit(name="never", method={"method": "ensemble", "weights": weights}, parents=refs[:2])
         assert refused.value.status == 422
+
+
+def _word_vectors(folder):
+    """A file of vectors for the words of the topics."""
+    chance = random.Random(0)
+    words = sorted({word for text, _ in ROWS for word in text.split()})
+    rows = (" ".join([word, *(f"{chance.gauss(0, 1):.4f}" for _ in range(16))]) for word in words)
+    path = folder / "words.txt"
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_two_backbones_answer_side_by_side_and_do_so_after_a_restart(make_server, tmp_path):
+    path = _word_vectors(tmp_path)
+    server = make_server(backbones="fake")
+    server.environment = {"GRAFT_BACKBONE_FOLDERS": str(tmp_path)}
+    server.start()
+    with server.client as client:
+        client.backbones.add("words", {"words": str(path), "format": "glove"})
+        dataset = client.datasets.upload(ROWS)
+        refs = [client.fit(dataset, name=name, method="ridge", backbone=name).ref for name in ("fake", "words")]
+        average = client.fit(dataset, name="average", method="ensemble", parents=refs)
+        assert set(average.parents) <= set(refs)
+        client.fit(name="given", method={"method": "ensemble", "weights": [1, 2]}, parents=refs)
+        before = [answer.top for answer in client.predict("given", list(QUESTIONS), top_k=3)]
+        with pytest.raises(ApiError, match=r"words:1.*needs to answer"):
+            client.backbones.remove("words")
+    assert server.stop() == 0
+    server.start()
+    with server.client as client:
+        assert [answer.top for answer in client.predict("given", list(QUESTIONS), top_k=3)] == before
+        for ref in ("given:1", average.ref):
+            found = client.refit(ref)
+            assert found.same, (found.differing, found.differs_because)

@@ -44,6 +44,13 @@ def test_a_table_or_words_and_not_both(client, fake):
     assert fake.requests == []
 
 
+@pytest.mark.parametrize("words", [{"backbone": "minilm-l6"}, {"templates": ["a {}"]}])
+def test_nothing_embeds_a_file(client, fake, words):
+    with pytest.raises(TypeError, match=f"{next(iter(words))}: what embeds labels"):
+        client.signatures.create(b"class,x\na,1\nb,0\n", **words)
+    assert fake.requests == []
+
+
 def test_they_are_listed_and_deleted(client, fake):
     assert [one.id for one in client.signatures.list()] == ["sig_1"]
     assert client.signatures.get("sig_1").attributes == ("stripes", "mane")

@@ -76,8 +76,8 @@ def check_whole(signatures: Signatures, error: type[InputError]) -> None:
     """
     number = len(signatures.classes)
     if number < 2:
-        there = repr(signatures.classes[0][:60]) if number else "none"
-        raise error(f"There is {number} class ({there}); signatures tell two or more apart. Add the others.")
+        there = f"is 1 class ({signatures.classes[0][:60]!r})" if number else "are no classes"
+        raise error(f"There {there}; signatures tell two or more apart. Send two or more.")
     unknown = np.isnan(signatures.values).all(axis=1)
     if unknown.any():
         names = [signatures.classes[at] for at in np.flatnonzero(unknown)]

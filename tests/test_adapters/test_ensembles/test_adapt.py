@@ -142,6 +142,20 @@ def test_a_task_without_members_is_refused(task):
         average(task)
 
 
+@pytest.mark.parametrize("of", ["probabilities", "log_probabilities"])
+def test_a_class_without_rows_is_answered_by_who_knows_it(make_task, published, of):
+    """As of versions that grew from a parent: fitted again to these rows, none of them knows the class."""
+    full = make_task(counts=(15, 15, 15), spread=2.0)
+    members = (published(full, "logistic"), published(full, "prototype", "two:1"))
+    found = average(full.rows(full.y < 2), *members, of=of)
+    assert found.report["accuracy"] > 0.6
+    assert np.isfinite(found.report["log_loss"])
+    assert min(found.method.weights) > 0
+    third = full.z[full.y == 2]
+    assert (probabilities(found.onnx, third).argmax(axis=1) == 2).mean() > 0.6
+    assert average(full.rows(full.y < 2), *members, of=of, weights=[1.0, 3.0]).report["accuracy"] > 0.6
+
+
 def test_cancel_is_respected(task, members):
     def stop():
         raise Cancelled("Somebody asked for it.")

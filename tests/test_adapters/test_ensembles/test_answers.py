@@ -53,7 +53,9 @@ def test_who_did_not_see_the_rows_is_asked_as_published(make_task, stranger):
     p = held.probabilities(held.rows)[0]
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
     assert not p[:, 2].any()
-    np.testing.assert_array_equal(held.knows, [[True, True, False], [True, True, True]])
+    np.testing.assert_array_equal(held.knows(np.array([True, True])), [[True, True, False], [True, True, True]])
+    # Where the only one that knows a class does not count, nobody says anything of it.
+    np.testing.assert_array_equal(held.knows(np.array([True, False])), [[True, True, True]])
 
 
 def test_where_nobody_learns_from_them_every_row_is_held_out(make_task, stranger):

@@ -102,3 +102,19 @@ def test_an_interval_leaves_rows_without_a_difference_out(make_task):
     gain = np.full(20, np.nan)
     gain[:5] = 1.0
     assert paired_interval(gain, make_task(counts=(10, 10))) == (1.0, 1.0, 1.0)
+
+
+def test_rows_count_by_their_weights_in_what_is_learned(make_task, stranger):
+    """Each of two members is right about other rows; the weights say which rows matter."""
+    task = make_task(counts=(60, 60), spread=0.3)
+    one, other = stranger(task.classes, weight=task.names), stranger(task.classes, weight=-task.names)
+    shares = []
+    for right in (0, 1):
+        # Half of the rows hold the opposite of what their class is.
+        half = np.arange(120) % 2 == 1
+        z = np.where(half[:, None], -task.z, task.z)
+        weights = np.where(half == bool(right), 1.0, 0.01)
+        held = held_out(replace(task, z=z, weights=weights), one, other)
+        shares.append(learn(Ensemble(of="probabilities", drop=False), held).shares)
+    assert shares[0][0] > 0.7
+    assert shares[1][1] > 0.7

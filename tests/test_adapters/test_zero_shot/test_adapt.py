@@ -63,6 +63,20 @@ def test_unseen_classes_are_found_beside_seen_ones(make_described):
     assert share(found.head) > share(replace(found.head, stacking=0.0))
 
 
+@pytest.mark.parametrize("method", ["eszsl", "sae", "conse", "iap", "dap", "blend", "auto"])
+def test_rows_of_unseen_classes_have_no_say(make_described, method):
+    """In nothing that is learned, chosen or measured."""
+    task = make_described()
+    values = task.signatures.values.copy()
+    values[task.absent] = np.random.default_rng(3).standard_normal(values[task.absent].shape) * 50
+    other = replace(task, signatures=replace(task.signatures, values=values))
+    ours, theirs = adapted(task, method), adapted(other, method)
+    assert (ours.method, ours.temperature) == (theirs.method, theirs.temperature)
+    seen = ~task.absent
+    np.testing.assert_array_equal(ours.head.scores(task.z)[:, seen], theirs.head.scores(task.z)[:, seen])
+    assert ours.report["zero_shot"] == theirs.report["zero_shot"]
+
+
 def test_the_report_has_both_sides_and_what_each_class_was_taken_for(make_described):
     task = make_described()
     report = adapted(task, ESZSL).report
@@ -121,6 +135,55 @@ def test_again_makes_the_same_bytes_even_where_the_time_ended_it(make_named):
     assert adapted(make_named(), hasty.again).onnx == hasty.onnx
 
 
+def test_again_compares_what_was_compared_where_the_time_ended_it(make_described):
+    left = iter([100.0] * 400 + [0.5] * 10_000)
+    hasty = adapted(make_described(left_s=lambda: next(left)), "auto")
+    assert hasty.early
+    assert hasty.again["candidates"] == hasty.tried
+    again = adapted(make_described(), hasty.again)
+    assert (again.onnx, again.files) == (hasty.onnx, hasty.files)
+    assert again.report["accuracy"] == hasty.report["accuracy"]
+
+
+def test_what_was_given_is_kept_where_nothing_can_be_compared(make_described):
+    for task in (make_described(left_s=lambda: 0.0), make_described(seen=2)):
+        found = adapted(task, ESZSL | {"stacking": 0.25})
+        assert found.head.stacking == 0.25
+        assert adapted(make_described(seen=int((~task.absent).sum())), found.again).onnx == found.onnx
+    members = [ESZSL, {"method": "sae"}]
+    given = {"method": "blend", "members": members, "shares": [3.0, 1.0], "spreads": [2.0, 1.0]}
+    assert adapted(make_described(seen=2), given).head.shares == (0.375, 0.25)
+
+
+def test_candidates_that_agree_on_an_offset_keep_it(make_described):
+    candidates = [ESZSL | {"stacking": 0.25}, {"method": "sae", "stacking": 0.25}]
+    found = adapted(make_described(), {"method": "auto", "candidates": candidates})
+    assert found.head.stacking == 0.25
+
+
+def test_rows_that_taught_nothing_judge_even_where_there_are_very_many(make_named):
+    task = make_named(seen=1, unseen=3, rows=12_500)
+    report = adapted(task, "names").report
+    assert (report["items"], report["compared"]) == (12_500, report["evaluated"])
+    assert report["evaluated"] < 12_500
+
+
+@pytest.mark.parametrize("method", ["eszsl", "sae", "auto"])
+def test_classes_that_are_all_alike_are_refused(make_described, method):
+    task = make_described()
+    alike = replace(task.signatures, values=np.ones_like(task.signatures.values))
+    with pytest.raises(RequirementMissing, match="alike in all 8"):
+        adapted(replace(task, signatures=alike), method)
+
+
+def test_an_attribute_that_says_nothing_is_named_in_the_report(make_described):
+    task = make_described()
+    values = task.signatures.values.copy()
+    values[~task.absent, 3] = 1
+    notes = adapted(replace(task, signatures=replace(task.signatures, values=values)), ESZSL).report["notes"]
+    assert any("'attribute 3'" in note for note in notes)
+
+
 @pytest.mark.parametrize("method", ["auto", "eszsl", "blend"])
 def test_without_any_time_nothing_is_chosen(make_described, method):
     at_once = adapted(make_described(left_s=lambda: 0.0), method)
@@ -150,6 +213,8 @@ def test_a_parent_stands_for_rows(make_described):
     np.testing.assert_array_equal(judged.head.scores(task.z), alone.head.scores(task.z))
     right = judged.head.scores(task.z).argmax(axis=1) == task.y
     assert judged.report["accuracy"] == pytest.approx(right.mean())
+    assert "may have learned from these very rows" in judged.report["notes"][-1]
+    assert not any("these very rows" in note for note in alone.report["notes"])
 
 
 def test_two_classes_with_rows_are_fitted_with_nothing_chosen(make_described):
@@ -186,9 +251,14 @@ def test_rows_labelled_with_attributes_are_enough_for_classes_nobody_has(make_de
     assert found.report["zero_shot"]["seen"] == 0
     precisions = found.report["attribute_average_precision"]
     assert [entry["attribute"] for entry in precisions] == list(described.attributes)
+    assert [entry["parameters"] for entry in found.report["candidates"] if entry["chosen"]] == [
+        found.method.parameters() | {"stacking": None}
+    ]
+    assert len(found.tried) == len(found.report["candidates"]) == 2
     assert found.report["macro_average_precision"] > np.mean([entry["share"] for entry in precisions])
     assert (found.head.scores(task.z).argmax(axis=1) == task.y).mean() > 0.3
     assert adapted(marked, "auto").method.method == "dap"
+    assert "labelled with attributes" in found.report["notes"][0]
 
 
 def test_it_can_be_stopped_and_says_where_it_is(make_described):

@@ -6,7 +6,7 @@ import pytest
 from adapters.methods import parse_method
 from adapters.zero_shot.compare import Mix, Wish, crossed, settle, stacked
 from adapters.zero_shot.splits import pseudo_unseen
-from adapters.zero_shot.trials import Trial, Trials, as_it_is, run_trials
+from adapters.zero_shot.trials import Trial, Trials
 
 
 def made(task, seed, *signals):
@@ -63,10 +63,50 @@ def test_a_blend_of_two_that_each_know_something_beats_both(make_described):
 
 def test_given_shares_and_offsets_are_kept(make_described):
     trials = made(make_described(seen=20, unseen=5, rows=20), 0, 1.0, 1.0)
-    wish = Wish(single=False, blend=True, shares=(3.0, 1.0), spreads=(2.0, 4.0), stacking=0.25)
+    wish = Wish(
+        single=False,
+        blend=True,
+        shares={"names": 3.0, "eszsl": 1.0},
+        spreads={"names": 2.0, "eszsl": 4.0},
+        stacking=0.25,
+    )
     settled = settle(trials, everything(trials), wish)
     assert settled.mix.parts == ((0, 0.375), (1, 0.0625))
     assert settled.stacking == 0.25
+
+
+def test_what_was_given_of_a_member_is_its_own_whoever_else_is_left(make_described):
+    """The second of three could not be compared."""
+    trials = made(make_described(seen=20, unseen=5, rows=20), 0, 1.0, 1.0)
+    given = {"names": 3.0, "sae": 5.0, "eszsl": 1.0}
+    settled = settle(trials, everything(trials), Wish(single=False, blend=True, shares=given, spreads=given))
+    assert [(part.share, part.spread) for part in settled.shares] == [(0.75, 3.0), (0.25, 1.0)]
+    lost = {"names": 0.0, "sae": 5.0, "eszsl": 0.0}
+    settled = settle(trials, everything(trials), Wish(single=False, blend=True, shares=lost))
+    assert [part.share for part in settled.shares] == [0.5, 0.5]
+
+
+def test_given_spreads_do_not_keep_a_blend_from_being_made_of_the_best(make_described):
+    trials = made(make_described(seen=20, unseen=5, rows=20), 0, 0.5, 1.0, 1.0, 1.0)
+    fifth = tuple(Trial(one.scores * 2) for one in trials.found[3])
+    trials = replace(trials, methods=(*trials.methods, parse_method("dap")), found=(*trials.found, fifth))
+    spreads = dict(zip(("names", "eszsl", "sae", "conse", "dap"), (1.0, 2.0, 3.0, 4.0, 5.0), strict=True))
+    settled = settle(trials, everything(trials), Wish(single=False, blend=True, spreads=spreads))
+    assert settled.shares
+    assert all(part.spread == part.index + 1 for part in settled.shares)
+
+
+def test_a_class_set_apart_of_which_no_row_is_judged_says_nothing(make_described):
+    trials = made(make_described(seen=20, unseen=5, rows=20), 0, 0.5, 2.0)
+    splits, found = [], []
+    for number, split in enumerate(trials.splits):
+        kept = split.y != np.flatnonzero(split.apart)[0]
+        splits.append(replace(split, judged=split.judged[kept], y=split.y[kept], weights=split.weights[kept]))
+        found.append([Trial(of[number].scores[kept]) for of in trials.found])
+    fewer = replace(trials, splits=tuple(splits), found=tuple(zip(*found, strict=True)))
+    settled = settle(fewer, everything(fewer), Wish())
+    assert np.isfinite(settled.loss).all()
+    assert settled.mix == Mix(((1, 1.0),))
 
 
 def test_what_a_split_is_judged_by_does_not_look_at_it(make_described):
@@ -107,33 +147,3 @@ def test_the_temperature_is_that_of_all_classes_behind_the_offset(make_described
 def test_one_class_set_apart_at_a_time_is_judged_among_all(make_described):
     trials = made(make_described(seen=4, unseen=1, rows=20), 0, 0.0, 3.0)
     assert settle(trials, everything(trials), Wish()).mix == Mix(((1, 1.0),))
-
-
-def test_trials_are_scores_of_heads_that_saw_only_the_rest(make_described):
-    task = make_described()
-    method = parse_method({"method": "eszsl", "gamma": 1.0, "lam": 1.0, "stacking": 5.0})
-    trials = run_trials([method], task, lambda _share: None)
-    for split, trial in zip(trials.splits, trials.found[0], strict=True):
-        head = as_it_is(method).fit(task.rows(split.learned))
-        expected = head.scores(task.z[split.judged])[:, split.columns]
-        np.testing.assert_allclose(trial.scores, expected, atol=1e-6)
-        predicted = head.fronts[0].predicted(task.z[split.judged])
-        column = int(np.flatnonzero(split.apart)[0])
-        np.testing.assert_allclose(trial.predicted[column], predicted[split.y == column].mean(axis=0), atol=1e-5)
-
-
-def test_who_cannot_learn_from_a_split_is_left_out_with_the_reason(make_described):
-    task = make_described(seen=2, unseen=2)
-    trials = run_trials([parse_method("eszsl")], task, lambda _share: None)
-    assert not trials.possible
-    assert "at least 2" in trials.left_out[0].why
-
-
-def test_where_the_time_is_over_the_rest_is_left_out(make_described):
-    left = iter([100.0] * 40 + [0.0] * 1000)
-    task = make_described(left_s=lambda: next(left))
-    methods = [parse_method({"method": "eszsl", "gamma": 1.0, "lam": 1.0}), *parse_method("sae").variants(task)]
-    trials = run_trials(methods, task, lambda _share: None)
-    assert trials.early
-    assert [method.method for method in trials.methods] == ["eszsl"]
-    assert {left_out.method.method for left_out in trials.left_out} == {"sae"}

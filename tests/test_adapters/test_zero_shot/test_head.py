@@ -115,7 +115,7 @@ def test_attributes_may_stand_in_another_order(make_head, signatures, z):
 
 def test_other_attributes_are_refused_by_name(make_head, signatures):
     other = replace(signatures, attributes=("furry", "legs", "wings"))
-    with pytest.raises(RequirementMissing, match="lack 'stripes', and it does not know 'wings'"):
+    with pytest.raises(RequirementMissing, match="lack 'stripes' and it does not know 'wings'"):
         make_head().with_signatures(other)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from adapters.base import Task
+from adapters.errors import RequirementMissing
 from adapters.signatures import Signatures
-from adapters.zero_shot.rows import Described, SeenRows
+from adapters.zero_shot.rows import Described, SeenRows, say_left_out
 
 
 @pytest.fixture
@@ -82,6 +83,23 @@ def test_classes_that_are_all_alike_stay_finite():
     learned = described([[1, 2], [1, 2]], [True, True])
     np.testing.assert_array_equal(learned.seen, 0)
     assert learned.length == 1
+
+
+def test_what_seen_classes_are_alike_in_is_said(task):
+    said, values = [], np.array([[1, 5], [9, 9], [2, 5], [3, 5]], np.float32)
+    task = replace(task, signatures=Signatures(task.classes, ("size", "legs"), values), say=said.append)
+    say_left_out(task)
+    assert len(said) == 1
+    assert "'legs'" in said[0]
+    # A coordinate of an embedding has no name worth saying.
+    say_left_out(replace(task, signatures=replace(task.signatures, space="digest")))
+    assert len(said) == 1
+
+
+def test_seen_classes_that_are_alike_in_everything_are_refused(task):
+    values = np.array([[1, 5], [9, 9], [1, 5], [1, 5]], np.float32)
+    with pytest.raises(RequirementMissing, match="3 classes with examples are alike"):
+        say_left_out(replace(task, signatures=Signatures(task.classes, ("size", "legs"), values)))
 
 
 def test_what_a_front_reads_out_is_in_the_unit_of_the_signatures(task):

@@ -37,6 +37,20 @@ def test_known_are_the_parents_classes_where_there_is_one(task):
     np.testing.assert_array_equal(known.signatures.values, [[0, 5, 1], [9, 9, 9]])
 
 
+def test_known_are_described_in_the_order_of_the_parents_answers(task):
+    parent = replace(parent_of(task), classes=("class 3", "class 0"))
+    known = Known.of(replace(task, parent=parent))
+    np.testing.assert_array_equal(known.among, [True, False, False, True])
+    assert known.signatures.classes == ("class 3", "class 0")
+    np.testing.assert_array_equal(known.signatures.values, [[1, 5, 3], [0, 5, 1]])
+
+
+def test_a_class_of_the_parent_that_nothing_describes_is_named(task):
+    parent = replace(parent_of(task), classes=("class 0", "ghost"))
+    with pytest.raises(RequirementMissing, match="'ghost'"):
+        Known.of(replace(task, parent=parent))
+
+
 def test_without_signatures_it_is_refused(task):
     with pytest.raises(RequirementMissing, match="signatures"):
         Known.of(replace(task, signatures=None))

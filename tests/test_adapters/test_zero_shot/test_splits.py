@@ -85,6 +85,19 @@ def test_single_rows_leave_only_classes_set_apart_to_judge(make_described):
         assert split.learned.sum() == 10 - split.apart.sum()
 
 
+def test_of_very_many_rows_some_of_both_sides_are_judged(make_described, monkeypatch):
+    """As many rows of a class set apart as of all others together would hide these."""
+    task = make_described(rows=40)
+    task = task.rows((task.y % 2 == 0) | (np.arange(len(task.y)) % 40 < 2))
+    every = pseudo_unseen(task)
+    monkeypatch.setattr("adapters.zero_shot.splits._MOST_SCORES", 10 * 10)
+    for split, whole in zip(pseudo_unseen(task), every, strict=True):
+        assert len(split.judged) == 10
+        assert split.foreign.sum() == min(whole.foreign.sum(), max(5, 10 - (~whole.foreign).sum()))
+        assert (np.diff(split.judged) > 0).all()
+        np.testing.assert_array_equal(split.learned, whole.learned)
+
+
 def test_the_same_seed_gives_the_same(make_described):
     one, same, other = (
         pseudo_unseen(make_described(seed=0) if s is None else replace(make_described(), seed=s)) for s in (None, 1, 2)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from adapters.zero_shot.splits import pseudo_unseen
+from adapters.zero_shot.splits import Split, pseudo_unseen
 from adapters.zero_shot.stacking import best_offset, harmonic_mean
 
 
@@ -58,3 +58,18 @@ def test_without_a_row_of_a_seen_class_nothing_is_taken(make_described):
 
 def test_the_harmonic_mean_of_nothing_is_nothing():
     np.testing.assert_allclose(harmonic_mean(np.array([0.0, 0.5]), np.array([0.0, 1.0])), [0, 2 / 3])
+
+
+def test_finding_the_side_and_not_the_class_gains_nothing():
+    """Rows of the classes set apart that lie beyond 6 are told from the others there, and taken for one another."""
+    y = np.array([0] * 4 + [1] * 4 + [2] * 2)
+    lead = np.array([4, 8, 8, 8] * 2 + [2, 6], dtype=np.float32)
+    apart = np.array([False, False, True, True])
+    scores = np.zeros((10, 4), np.float32)
+    scores[:, 2:] = -1
+    scores[np.arange(8), y[:8]] = lead[:8]
+    scores[8:, 0] = lead[8:]
+    scores[np.arange(10), [2, 2, 2, 2, 2, 2, 2, 2, 2, 3]] = 0
+    weights = np.array([1 / 4] * 8 + [1 / 2] * 2)
+    split = Split(np.arange(4), apart, np.zeros(10, bool), np.arange(10), y, weights)
+    assert 2 < best_offset([split], [scores]) < 4

@@ -87,6 +87,25 @@ def test_a_version_without_figures_says_so(run, fake, messages):
     assert "log loss" not in out
 
 
+def test_what_was_made_can_be_tried(run):
+    assert 'try it    graft predict intents "some text"' in run("version", "intents", "--labels", "a,b").stdout
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_probabilities_that_nobody_measured_say_so(run, fake, calibrated):
+    one = {"id": "pr_1", "label": "a", "probability": 0.9, "top": [["a", 0.9]]}
+    answer = {"adapter": "it:2", "calibrated": calibrated, "predictions": [one]}
+    fake.refusals = [httpx.Response(200, json=answer)]
+    assert ("are guesses" in run("predict", "it", "a text").stdout) is not calibrated
+
+
+def test_answers_of_no_version_name_none(run, fake):
+    one = {"id": "pr_1", "label": "a", "probability": 0.9, "top": [["a", 0.9]]}
+    fake.refusals = [httpx.Response(200, json={"backbone": "x", "calibrated": False, "predictions": [one]})]
+    [answer] = json.loads(run("zero-shot", "--backbone", "x", "--labels", "a,b", "a text", "--json").stdout)
+    assert "adapter" not in answer
+
+
 def test_a_fit_tells_how_unseen_classes_do(run, fake, messages, labels_file, monkeypatch):
     path = labels_file("animals.csv", "text,label\nstripes,tiger\n")
     monkeypatch.setitem(messages["version"], "signatures", "sig_1")

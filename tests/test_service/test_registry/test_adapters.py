@@ -248,6 +248,16 @@ class TestRemove:
         with pytest.raises(Conflict, match=r"alias canary points to.*aliases/canary first \(there are 2\)"):
             _remove(records, 1)
 
+    @pytest.mark.parametrize("asked", [{"parents": ["intents:1"]}, {"members": [{"ref": "intents:1", "labels": {}}]}])
+    def test_refuses_what_a_job_makes_another_version_of(self, records, asked):
+        _publish(records, records.draft(records.running_job()))
+        other = jobs.Job.new("job_grows", "default", "adapt", asked, 4.0, "grown")
+        jobs.add(records.engine, other, None, max_queued=9)
+        with pytest.raises(Conflict, match=r"job_grows makes another of it .* POST /v1/jobs/job_grows/cancel"):
+            _remove(records, 1)
+        jobs.ask_cancel(records.engine, "default", "job_grows", 5.0)
+        _remove(records, 1)
+
     def test_of_the_last_version_takes_the_adapter_and_its_numbers_are_not_given_again(self, records):
         records.publish()
         _remove(records, 1)

@@ -78,13 +78,13 @@ def test_a_version_that_is_held_cannot_be_deleted(service, two):
 @pytest.mark.parametrize(
     ("parents", "more", "pointer", "words"),
     [
-        (["one"], {}, "/parents", "1 version(s) are named, and an average has at least 2"),
+        (["one"], {}, "/parents", "1 version is named, and an average has at least 2"),
         (["one", "one:1"], {"method": {"method": "ensemble", "weights": [1, 1]}}, "/parents", "more than once"),
         (["one", "two"], {"method": {"method": "ensemble", "weights": [1] * 3}}, "/method/weights", "3 weight(s)"),
         (["one", "two"], {"dataset": None}, "/dataset", "Weights are learned from labelled items"),
         (["one", "two"], {"backbone": "fake"}, "/backbone", "brings its own backbone"),
         (["one", "two"], {"labels": {"three": {}}}, "/labels", "none of the versions that are averaged"),
-        (["one", "two"], {"labels": {"one": {"z": "a"}}}, "/labels", "one has no label 'z'"),
+        (["one", "two"], {"labels": {"one": {"z": "a"}}}, "/labels", "one has no label 'z'; it has 'a', 'b', 'c'"),
         (["one", "two"], {"labels": {"one": {"a": " "}}}, "/labels", "is to be called nothing"),
         (
             ["one", "two"],
@@ -120,6 +120,7 @@ def test_so_are_weights_that_make_no_average(service, two, weights):
     answer = _average(service, "one", "two", dataset=two, method={"method": "ensemble", "weights": weights})
     assert answer.status_code == 422, answer.text
     assert answer.json()["code"] == "parameter-invalid"
+    assert answer.json()["errors"][0]["pointer"].startswith("/method")
 
 
 def test_other_methods_have_one_parent_and_no_labels(service, two):

@@ -62,6 +62,8 @@ def test_answers_of_a_version_and_signatures_are_enough_for_conse(service, attri
     assert answer.status_code == 201, answer.text
     assert set(answer.json()["classes"]) == set(NAMES)
     assert answer.json()["parents"] == ["known:1"]
+    notes = service.client.get("/v1/adapters/mine/versions/1/report").json()["notes"]
+    assert not any("does not start from" in note for note in notes), notes
     again = service.client.post("/v1/adapters/mine/versions/1/refit?wait=30").json()
     assert again["result"]["same"], again
 
@@ -127,8 +129,31 @@ def test_rows_may_be_marked_with_attributes_instead_of_classes(service, method):
 
 def test_a_method_that_needs_signatures_says_where_they_come_from(service):
     answer = _fit(service, dataset=service.upload().json()["id"], method="eszsl")
-    assert answer.json()["error"]["code"] == "requirement-missing"
-    assert "POST /v1/signatures" in answer.json()["error"]["detail"]
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/signatures")
+    assert "'signatures' is missing" in answer.json()["detail"]
+    assert "POST /v1/signatures" in answer.json()["detail"]
+
+
+def test_without_its_signatures_a_version_is_not_fitted_again_until_they_are_back(service, attributes):
+    answer = _fit(service, dataset=service.upload().json()["id"], signatures=attributes, method="eszsl")
+    assert answer.status_code == 201, answer.text
+    assert service.client.delete(f"/v1/signatures/{attributes}").status_code == 204
+    refused = service.client.post("/v1/adapters/mine/versions/1/refit")
+    assert refused.status_code == 404
+    assert f"mine:1 was made with the signatures {attributes}, which are deleted" in refused.json()["detail"]
+    table = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 1]], np.float32)
+    assert _kept(service, Signatures(NAMES, ("x", "y", "z"), table)) == attributes
+    again = service.client.post("/v1/adapters/mine/versions/1/refit?wait=30").json()
+    assert again["result"]["same"], again
+
+
+def test_every_class_of_the_parent_is_described(service):
+    service.adapt(name="known", method="ridge")
+    table = np.array([[0, 1], [1, 0], [1, 1]], np.float32)
+    short = _kept(service, Signatures(("refund", "lost card", "top up"), ("x", "y"), table))
+    answer = _fit(service, parents=["known"], signatures=short, method="conse")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/signatures")
+    assert "of the 3 classes of known:1: 'delivery', 'password'. Describe them too, or name" in answer.json()["detail"]
 
 
 def test_what_is_not_there_is_404(service):

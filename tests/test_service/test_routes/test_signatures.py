@@ -373,3 +373,11 @@ def test_of_many_bad_cells_all_are_counted_and_some_are_listed(post):
     answer = post(b"class,a,b\n" + rows)
     assert answer.json()["detail"].startswith("160 cells cannot be used; the first is at row 1: 'a': 'soft'")
     assert len(answer.json()["errors"]) == 100
+
+
+def test_what_is_no_text_of_a_label_is_said_in_our_words(service):
+    answer = service.client.post("/v1/signatures", json={"labels": {"a": 3, "b": "x"}, "backbone": "fake"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"detail": "'a' must be an object of attributes, a text or a list of texts", "pointer": "/labels"}
+    ]

@@ -70,7 +70,6 @@ def animals(service):
 
 def test_unseen_classes_are_answered(service, animals):
     version, item_of = animals
-    print(service.client.get("/v1/adapters/animals/versions/1/report").json())
     assert version["classes"][-1] == "owl"
     answer = service.client.post("/v1/adapters/animals/predict", json={"inputs": [{"embedding": item_of("owl")}]})
     assert answer.json()["predictions"][0]["label"] == "owl"
@@ -134,8 +133,25 @@ class TestFrom:
         state = service.state
         record, _ = keep(state.engine, state.blobs, "default", table, name="n", facts_extra={}, now_s=1.0)
         answer = _make(service, "animals", None, signatures=record.id, **{"from": 1})
-        assert answer.status_code == 422
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/signatures")
         assert "they lack 'a', 'b', 'c'" in answer.json()["detail"]
+
+    def test_labels_say_nothing_to_vectors(self, service, animals):
+        answer = _make(service, "animals", None, labels=["fox", "owl"], **{"from": 1})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/labels")
+        assert "animals:1 takes vector items" in answer.json()["detail"]
+
+    def test_nor_to_attributes_and_none_are_kept(self, service):
+        table = Signatures(("refund", "delivery"), ("money", "parcel"), np.eye(2, dtype=np.float32))
+        state = service.state
+        record, _ = keep(state.engine, state.blobs, "default", table, name="n", facts_extra={}, now_s=1.0)
+        dataset = service.upload(EXAMPLES).json()["id"]
+        body = {"name": "told", "dataset": dataset, "signatures": record.id, "method": "eszsl"}
+        assert service.client.post("/v1/adapters?wait=30", json=body).status_code == 201
+        answer = _make(service, "told", None, labels=["fox", "owl"], **{"from": 1})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/labels")
+        assert "told:1 tells classes by 2 attributes, of which labels say nothing" in answer.json()["detail"]
+        assert len(service.client.get("/v1/signatures").json()["data"]) == 1
 
     def test_a_fit_of_it_gives_the_same_bytes(self, service, animals):
         answer = service.client.post("/v1/adapters/animals/versions/1/refit?wait=30").json()
@@ -180,6 +196,9 @@ class TestWords:
             ({"labels": "a,b"}, "/labels", "must be a JSON list"),
             ({"labels": ["a", "b"], "templates": ["about"]}, "/templates/0", "0 times {}"),
             ({"labels": ["a", "b"], "backbone": None}, "/backbone", "name it in 'backbone'"),
+            ({"labels": ["a", "b"], "backbone": "none"}, "/backbone", "There is no backbone 'none'"),
+            ({"signatures": "sig_1", "templates": ["a {}"]}, "/templates", "are for 'labels'"),
+            ({"labels": []}, None, "There are no classes"),
         ],
     )
     def test_what_cannot_be_told_is_refused(self, service, body, pointer, words):

@@ -139,6 +139,8 @@ class TestClasses:
         answers = await version.answer((1, 1), (1, 0), classes=[OKAPI, OneOff("lion")])
         assert [one["label"] for one in answers.predictions] == ["okapi", "okapi"]
         assert {name for name, _ in answers.predictions[0]["top"]} == {"okapi", "lion"}
+        assert answers.guessed
+        assert not (await version.answer((1, 1))).guessed
 
     async def test_its_own_are_there_too_where_asked_for_as_if_they_were_its_own(self, version):
         version.given(linear(stacking=0.125))

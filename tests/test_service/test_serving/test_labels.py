@@ -1,6 +1,5 @@
 """Words for classes: embedded once, averaged, and by which backbone."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +11,7 @@ from models.errors import BackboneUnknown
 from models.sources import Hub
 from service.errors import BodyInvalid, NotReady
 from service.serving import labels as module
-from service.serving.labels import Labels, check_templates, described, partner, same_space
+from service.serving.labels import Labels, check_templates, described
 from service.serving.standing import Standing
 
 
@@ -142,53 +141,6 @@ class TestStandings:
         hosted = StubBackbones(EYES, standing("clip-words", tower="text", state="preparing"))
         with pytest.raises(NotReady, match="'clip-words' is being prepared"):
             await Labels(hosted).embed(None, "clip-eyes", {"a": ()})
-
-
-class TestPartner:
-    def test_texts_are_their_own(self):
-        assert partner([TEXT, WORDS], TEXT) is TEXT
-
-    def test_images_have_the_text_tower_of_the_same_source(self):
-        assert partner([TEXT, EYES, standing("other", repo="o/else", tower="text"), WORDS], EYES) is WORDS
-
-    def test_one_that_is_ready_comes_first(self):
-        preparing = standing("a-words", tower="text", state="preparing")
-        assert partner([preparing, WORDS], EYES) is WORDS
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            standing("w", tower="text", repo="o/else"),
-            standing("w", tower="text", pooling=""),
-            standing("w", tower="text", width=3),
-            standing("w", tower=""),
-        ],
-        ids=["other source", "other pooling", "other width", "no tower"],
-    )
-    def test_another_space_is_no_partner(self, other):
-        with pytest.raises(BodyInvalid, match=r"image tower of about clip-eyes, .* is not hosted\. Host it"):
-            partner([EYES, other], EYES)
-
-    def test_images_without_words_say_so(self):
-        with pytest.raises(BodyInvalid, match="words have no place among its embeddings") as refused:
-            partner([RESNET, WORDS], RESNET)
-        assert refused.value.problems[0].pointer == "/backbone"
-
-
-@pytest.mark.parametrize(
-    ("signatures", "backbone", "same"),
-    [
-        ("digest-sentences", "digest-sentences", True),
-        ("digest-clip-words", "digest-clip-eyes", True),
-        ("digest-clip-eyes", "digest-clip-words", False),
-        ("digest-sentences", "digest-clip-words", False),
-        ("", "", False),
-        ("gone", "gone", True),
-    ],
-)
-def test_same_space(signatures, backbone, same):
-    preparing = replace(RESNET, card=None)
-    assert same_space([TEXT, EYES, WORDS, preparing], signatures, backbone) is same
 
 
 def test_described():

@@ -106,7 +106,7 @@ def test_files_that_are_read(read, data, name, attributes, expected):
 REFUSED = {
     "empty": ("", "a.csv", "upload-unreadable", ["empty"], []),
     "header only": ("class,a\n", "a.csv", "upload-refused", ["no rows", "one row for each class"], []),
-    "one class": ("class,a\nx,1\n", "a.csv", "upload-refused", ["1 class ('x')", "Add the others"], []),
+    "one class": ("class,a\nx,1\n", "a.csv", "upload-refused", ["There is 1 class ('x')", "Send two or more"], []),
     "no attribute": ("class\nx\ny\n", "a.csv", "upload-refused", ["no attribute", "labels"], []),
     "class twice": ("class,a\nx,1\ny,0\n x ,1\n", "a.csv", "upload-refused", ["'x' is there already, at row 1"], [3]),
     "no name": ("class,a\nx,1\n,0\ny,2\n", "a.csv", "upload-refused", ["row 2", "name is blank"], [2]),
