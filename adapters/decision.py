@@ -82,11 +82,11 @@ def _published_instead(
 ) -> tuple[int, Comparison]:
     """The candidate to publish instead of the choice, and what it was chosen among, which judges it.
 
-    That what was chosen is no better than the plain ones may be the fault of the rule that prefers what is simple: the
-    candidate with the lowest loss stands up for names or parent then, with those of its kind.
+    That what was chosen is no better than the plain ones, or than the names alone, may be the fault of the rule that
+    prefers what is simple: the candidate with the lowest loss stands up for it then, with those of its kind.
     """
     assert other.index is not None  # noqa: S101  # `instead` gives what can be published
-    if other.name != "plain":
+    if other.name not in {"plain", "names"}:
         return other.index, comparison.only(other.index)
     lowest = min(comparison.plain(), key=lambda index: float(choice.loss[index]))
     kin = _some(comparison, _kin(comparison, lowest))
@@ -94,6 +94,8 @@ def _published_instead(
     entry = weigh(_by_row(task, crossed), [other], task.groups, task.weights, task.seed)[0]
     if entry["p_better"] is not None and entry["p_better"] > 0.5:
         return lowest, kin
+    if other.name == "names":
+        return other.index, comparison.only(other.index)
     return other.index, _some(comparison, _untransferred(comparison))
 
 

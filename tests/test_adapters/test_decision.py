@@ -8,6 +8,7 @@ from adapters.comparison import Comparison, pick
 from adapters.decision import decide
 from adapters.linalg import log_softmax
 from adapters.methods.logistic import Logistic
+from adapters.methods.names import Names
 from adapters.methods.prototype import Prototype
 from adapters.methods.ridge import Ridge
 from adapters.race import compare
@@ -121,21 +122,35 @@ def test_the_plain_ones_are_chosen_fold_by_fold_as_well():
     assert np.mean([method == "logistic" for method in published]) > 0.6
 
 
-def test_the_best_stands_up_for_names_where_the_simplest_did_not(make_task):
+@pytest.mark.parametrize("other", [Ridge(l2=1.0), Names()], ids=["plain", "names"])
+def test_the_best_stands_up_for_what_is_learned_where_the_simplest_did_not(other):
     """Names help logistic regression; the nearest mean with names seems about as good, and is not."""
     rng = np.random.default_rng(5)
     y, n = rng.integers(0, 2, 100), 100
     truth = np.where(y[:, None] == np.arange(2), 1.0, 0.0)
     common = truth + rng.standard_normal((n, 2))
     uneven = np.where(rng.permutation(n) % 2, 1.5, -0.45)[:, None] * truth
-    methods = (Prototype(prior="names"), Ridge(l2=1.0), Logistic(c=1.0, prior="names", balanced=True))
+    methods = (Prototype(prior="names"), other, Logistic(c=1.0, prior="names", balanced=True))
     scores = tuple(of.astype(np.float32) for of in (common + uneven, common + 0.28 * truth, common + 0.3 * truth))
     comparison = Comparison(methods, np.arange(n) % 5, scores, groups=np.arange(n))
     choice = pick(comparison, y, comparison.held_out)
     assert comparison.methods[choice.index].method == "prototype"
     assert choice.loss[2] < choice.loss[1] < choice.loss[0]
-    task = Task(rng.standard_normal((n, 4)).astype(np.float32), y, ("a", "b"), np.arange(n))
+    z = scores[1] if other.method == "names" else None
+    task = _told_apart_by(z, y) if z is not None else Task(_noise(rng, n), y, ("a", "b"), np.arange(n))
     decision = decide(task, comparison, free=True)
     assert comparison.methods[decision.choice.index].method == "logistic"
     kept = replace(comparison, methods=methods[:2], scores=scores[:2])
     assert decide(task, kept, free=True).choice.index == 1
+
+
+def _noise(rng, n):
+    return rng.standard_normal((n, 4)).astype(np.float32)
+
+
+def _told_apart_by(scores, y):
+    """Embeddings of one length whose cosines to the names are these scores, but for a factor."""
+    length = 1.01 * np.linalg.norm(scores, axis=1).max()
+    rest = np.sqrt(length**2 - np.square(scores).sum(axis=1, keepdims=True))
+    z = np.concatenate([scores, rest], axis=1).astype(np.float32)
+    return Task(z, y, ("a", "b"), np.arange(len(y)), np.eye(2, 3, dtype=np.float32))
