@@ -384,16 +384,16 @@ class Method(BaseModel, ABC):
         """The task without what these parameters say not to look at."""
         return task
 
-    def variants(self, task: Task) -> "tuple[Method, ...]":  # noqa: ARG002
+    def variants(self, task: Task) -> "tuple[Method, ...]":  # noqa: ARG002  # methods that choose look at it
         """The parameters to compare on folds, simplest first; one where there is nothing to choose."""
         return (self,)
 
-    def fallback(self, task: Task) -> "Method":  # noqa: ARG002
+    def fallback(self, task: Task) -> "Method":  # noqa: ARG002  # methods that choose look at it
         """What to fit where no row can be held out, so that nothing can be compared."""
         return self
 
     @classmethod
-    def proposals(cls, task: Task) -> "tuple[Method, ...]":  # noqa: ARG003
+    def proposals(cls, task: Task) -> "tuple[Method, ...]":  # noqa: ARG003  # as above
         """What ``auto`` should try of this method, with `variants` of each; empty where it should not be tried."""
         return ()
 

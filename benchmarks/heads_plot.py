@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+
+from benchmarks.svg import draw_line, draw_text
 
 Line = Sequence[tuple[float, float]]
 """(x, y), both above zero, x growing."""
@@ -34,10 +35,10 @@ def plot(title: str, x_name: str, y_name: str, lines: Mapping[str, Line], note: 
     )
     body = [
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        _text(_LEFT, 22, title, size=15, weight="bold"),
-        *([_text(_LEFT, 40, note, size=11, colour="#6b7280")] if note else []),
-        _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 10, x_name, anchor="middle"),
-        f'<g transform="rotate(-90)">{_text(-_HEIGHT / 2, 16, y_name, anchor="middle")}</g>',
+        draw_text(_LEFT, 22, title, size=15, weight="bold"),
+        *([draw_text(_LEFT, 40, note, size=11, colour="#6b7280")] if note else []),
+        draw_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 10, x_name, anchor="middle"),
+        f'<g transform="rotate(-90)">{draw_text(-_HEIGHT / 2, 16, y_name, anchor="middle")}</g>',
         *_ticks(x, y),
         *_drawn(shown, x, y),
     ]
@@ -74,11 +75,11 @@ class _Axis:
 
 def _ticks(x: _Axis, y: _Axis) -> Iterator[str]:
     for value in x.ticks():
-        yield _line(x(value), _TOP, x(value), _HEIGHT - _BOTTOM)
-        yield _text(x(value), _HEIGHT - _BOTTOM + 16, f"{value:,.6g}", anchor="middle")
+        yield draw_line(x(value), _TOP, x(value), _HEIGHT - _BOTTOM)
+        yield draw_text(x(value), _HEIGHT - _BOTTOM + 16, f"{value:,.6g}", anchor="middle")
     for value in y.ticks():
-        yield _line(_LEFT, y(value), _WIDTH - _RIGHT, y(value))
-        yield _text(_LEFT - 6, y(value) + 4, f"{value:.6g}", anchor="end")
+        yield draw_line(_LEFT, y(value), _WIDTH - _RIGHT, y(value))
+        yield draw_text(_LEFT - 6, y(value) + 4, f"{value:.6g}", anchor="end")
 
 
 def _drawn(lines: Mapping[str, Line], x: _Axis, y: _Axis) -> Iterator[str]:
@@ -88,7 +89,7 @@ def _drawn(lines: Mapping[str, Line], x: _Axis, y: _Axis) -> Iterator[str]:
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in pixels)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
         yield from (f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5" fill="{colour}"/>' for a, b in pixels)
-        yield _text(_WIDTH - _RIGHT + 8, ends[name] + 4, name, colour=colour)
+        yield draw_text(_WIDTH - _RIGHT + 8, ends[name] + 4, name, colour=colour)
 
 
 def _apart(places: Mapping[str, float]) -> dict[str, float]:
@@ -99,21 +100,3 @@ def _apart(places: Mapping[str, float]) -> dict[str, float]:
         last = max(place, last + _LABEL_PX)
         moved[name] = last
     return moved
-
-
-def _line(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#d8dade"/>'
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    anchor: str = "start",
-    size: int = 12,
-    weight: str = "normal",
-    colour: str = "#222",
-) -> str:
-    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{colour}"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'

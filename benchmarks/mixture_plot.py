@@ -1,7 +1,8 @@
 """What images are a mixture of, and how widely they are spread, as an SVG file for the documents."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+
+from benchmarks.svg import draw_line, draw_text
 
 _WIDTH, _HEIGHT = 680, 520
 _LEFT, _RIGHT = 52, 20
@@ -28,8 +29,8 @@ def plot(title: str, bars: Sequence[Mapping[str, float]], figures: Mapping[str, 
     """
     body = [
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        _text(_LEFT, 22, title, size=15, weight="bold"),
-        _text(_LEFT, 40, note, size=11, colour=_GREY),
+        draw_text(_LEFT, 22, title, size=15, weight="bold"),
+        draw_text(_LEFT, 40, note, size=11, colour=_GREY),
         *_stacked(bars),
     ]
     wide = (_WIDTH - _LEFT - _RIGHT - _GAP * (len(figures) - 1)) / len(figures)
@@ -56,25 +57,27 @@ def _stacked(bars: Sequence[Mapping[str, float]]) -> Iterator[str]:
             y -= high
             if high >= 0.05:
                 yield _box(_LEFT + place * wide, y, wide * 0.92, high, colours[name])
-    yield from (_text(_LEFT - 6, foot - share * (foot - top) + 4, f"{share:g}", anchor="end") for share in (0, 0.5, 1))
+    yield from (
+        draw_text(_LEFT - 6, foot - share * (foot - top) + 4, f"{share:g}", anchor="end") for share in (0, 0.5, 1)
+    )
     for place, name in enumerate(names):
         x = _LEFT + place * (_WIDTH - _LEFT - _RIGHT) / len(names)
         yield _box(x, foot + 10, 9, 9, colours[name])
-        yield _text(x + 12, foot + 18, name, size=10)
+        yield draw_text(x + 12, foot + 18, name, size=10)
 
 
 def _spread(name: str, groups: Groups, left: float, wide: float, *, keyed: bool) -> list[str]:
     """The part of each group's images that lie at or below a value: a line a group."""
     top, foot = _CURVES
     most = max(max(values) for values in groups.values()) * 1.02
-    parts = [_text(left + wide / 2, foot + 34, name, anchor="middle"), _line(left, foot, left + wide, foot)]
+    parts = [draw_text(left + wide / 2, foot + 34, name, anchor="middle"), draw_line(left, foot, left + wide, foot)]
     parts += [
-        _text(left + wide * step / 4, foot + 16, f"{most * step / 4:.2g}", anchor="middle", size=11)
+        draw_text(left + wide * step / 4, foot + 16, f"{most * step / 4:.2g}", anchor="middle", size=11)
         for step in range(5)
     ]
     for share in (0.0, 0.5, 1.0):
         y = foot - share * (foot - top)
-        parts += [_line(left, y, left + wide, y), _text(left - 6, y + 4, f"{share:.0%}", anchor="end", size=11)]
+        parts += [draw_line(left, y, left + wide, y), draw_text(left - 6, y + 4, f"{share:.0%}", anchor="end", size=11)]
     for place, (group, values) in enumerate(groups.items()):
         colour = _COLOURS[place]
         ordered = sorted(values)
@@ -86,27 +89,9 @@ def _spread(name: str, groups: Groups, left: float, wide: float, *, keyed: bool)
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         if keyed:
-            parts.append(_text(_LEFT + 200 * place, top - 14, f"— {group}", colour=colour))
+            parts.append(draw_text(_LEFT + 200 * place, top - 14, f"— {group}", colour=colour))
     return parts
 
 
 def _box(x: float, y: float, wide: float, high: float, colour: str) -> str:
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" fill="{colour}"/>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#d8dade"/>'
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    anchor: str = "start",
-    size: int = 12,
-    weight: str = "normal",
-    colour: str = "#222",
-) -> str:
-    style = f'font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" fill="{colour}"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'

@@ -2,8 +2,11 @@
 
 import json
 import math
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from benchmarks import heads, heads_runs
 from benchmarks.heads_plot import plot
 from benchmarks.heads_runs import MANY, MIDDLE, PEER, PEER_SHAPES, Cost
 
+ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -98,13 +102,24 @@ def test_what_was_not_measured_is_not_kept():
     assert math.isnan(Cost("lda", 1, 2, 3, 4.0).memory)
 
 
-def test_memory_is_told_in_embeddings(monkeypatch):
-    monkeypatch.setattr(heads_runs, "MANY", {"n": 4000, "d": 64, "k": 5})
-    monkeypatch.setattr(heads_runs, "MANY_METHODS", ("prototype",))
-    (cost,) = heads_runs.on_many_rows("cpu", lambda _: None)
-    # With the 6,000 rows that were drawn; how much of it was resident before is the machine's affair.
-    assert 0.5 < cost.memory < 200
-    assert cost.accuracy > 0.9
+MANY_ROWS = """
+from benchmarks import heads_runs
+
+heads_runs.MANY = {"n": 4000, "d": 64, "k": 5}
+heads_runs.MANY_METHODS = ("prototype",)
+(cost,) = heads_runs.on_many_rows("cpu", lambda _: None)
+print(cost.memory, cost.accuracy)
+"""
+
+
+def test_memory_is_told_in_embeddings():
+    """In a process of its own: one that has let go of memory has room for the rows without growing."""
+    run = [sys.executable, "-c", MANY_ROWS]
+    told = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True).stdout
+    memory, accuracy = map(float, told.split())
+    # With the 6,000 rows that were drawn, and what is imported for the fit.
+    assert 0.5 < memory < 200
+    assert accuracy > 0.9
 
 
 def test_quick_leaves_out_many_rows():

@@ -62,11 +62,11 @@ class Dap(Method):
     stacking: float | None = Field(None, ge=-1e12, le=1e12)
     """What is taken from the scores of seen classes. None: chosen on classes set apart."""
 
-    def variants(self, task: Task) -> tuple[Method, ...]:  # noqa: ARG002
+    def variants(self, task: Task) -> tuple[Method, ...]:  # noqa: ARG002  # as `Method` has it
         """The grid of `c`, strongest penalty first."""
         return tuple(self.model_copy(update={"c": c}) for c in (_GRID if self.c is None else (self.c,)))
 
-    def fallback(self, task: Task) -> Method:  # noqa: ARG002
+    def fallback(self, task: Task) -> Method:  # noqa: ARG002  # as `Method` has it
         """With the `c` between those of the grid."""
         return self.model_copy(update={"c": self.c or _UNMEASURED_C})
 

@@ -72,7 +72,7 @@ class LastK(Method):
             tried.append(tried[-1] * 2)
         return tuple(self.model_copy(update={"k": k}) for k in tried)
 
-    def fallback(self, task: Task) -> Method:  # noqa: ARG002
+    def fallback(self, task: Task) -> Method:  # noqa: ARG002  # as `Method` has it
         """With a single block, where nothing can be compared."""
         return self if self.k is not None else self.model_copy(update={"k": 1})
 

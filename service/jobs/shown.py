@@ -5,7 +5,7 @@ import numpy as np
 from adapters.adaptation import Adaptation
 from adapters.linalg import unit_rows
 from adapters.signatures import write_described
-from service.jobs.tapping import Tapped
+from service.jobs.tapping import Tapped, taken
 
 ITEMS_NAME = "items.safetensors"
 """File of a version: see `shown_items`."""
@@ -22,12 +22,12 @@ def shown_items(tapped: Tapped, adaptation: Adaptation) -> bytes | None:
     Returns:
         ``embedding`` (n, d) float16 of length 1, ``label`` (n,) int32 into the version's classes or -1, and the
         items' ids; None where there are none, where they are too large, where the head takes something else than one
-        embedding, or where there is no single label.
+        embedding, or where a number is predicted.
     """
     task = tapped.task
     if not len(task.y) or task.table is not None or adaptation.tap or tapped.backbones or task.regression:
         return None
-    z = task.z if not adaptation.parts else np.concatenate([task.z[:, a:b] for a, b in adaptation.parts], axis=1)
+    z = taken(task.z, adaptation.parts) if adaptation.parts else task.z
     if 2 * z.size > MOST_BYTES:
         return None
     labels = np.full(len(z), NO_LABEL) if task.multilabel else task.labels

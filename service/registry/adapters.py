@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, Row, String, cast, delete, func, inse
 
 from adapters.manifest import Manifest
 from service.database.engine import writing
-from service.database.tables import adapters, aliases, events, jobs, versions
+from service.database.tables import adapters, aliases, events, versions
 from service.errors import Conflict, NotFound, PreconditionFailed
-from service.registry.jobs import UNFINISHED
+from service.registry.jobs import unfinished_of
 from service.registry.paging import Page, page_of
 from service.store.blobs import Blobs
 
@@ -227,8 +227,7 @@ def _refuse_if_parent(connection: Connection, tenant: str, reference: str) -> No
             f"Version {reference} cannot be deleted, as {holders[0]} {were} made of it; delete what was made of it "
             "first, or point the alias elsewhere and keep it."
         )
-    unfinished = select(jobs.c.id, jobs.c.request).where(jobs.c.tenant == tenant, jobs.c.state.in_(UNFINISHED))
-    for job, request in connection.execute(unfinished):
+    for job, request in unfinished_of(connection, tenant):
         if reference in _started_from(request):
             raise Conflict(
                 f"Version {reference} cannot be deleted, as {job} makes another of it and has not ended; wait for it, "

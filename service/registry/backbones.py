@@ -23,7 +23,7 @@ from service.database.tables import backbones, events, jobs, versions
 from service.errors import Conflict, NotFound
 from service.registry import jobs as job_registry
 from service.registry import requests
-from service.registry.jobs import CANCELLED, FAILED, UNFINISHED, Job
+from service.registry.jobs import CANCELLED, FAILED, UNFINISHED, Job, unfinished_of
 
 CHANGED = "backbone"
 """Kind of the events that say that a backbone has been hosted or deleted."""
@@ -220,10 +220,7 @@ def _is_of(one: Mapping[str, Any], id_: str, digest: str) -> bool:
 
 
 def _refuse_if_asked(connection: Connection, own: Own) -> None:
-    users = connection.execute(
-        select(jobs.c.id, jobs.c.request).where(jobs.c.tenant == own.tenant, jobs.c.state.in_(UNFINISHED))
-    )
-    for job_id, request in users:
+    for job_id, request in unfinished_of(connection, own.tenant):
         if own.id == request.get("backbone") or own.id in request.get("candidates", ()):
             raise Conflict(
                 f"Backbone {own.id!r} is in use by {job_id}, which has not ended; wait for it, or "

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
+from sqlalchemy import Engine, Row, delete, func, insert, select
 
 from service.database.engine import writing
-from service.database.tables import datasets, jobs
-from service.errors import Conflict, NotFound
+from service.database.tables import datasets
+from service.errors import NotFound
 from service.registry import requests
-from service.registry.jobs import UNFINISHED
+from service.registry.jobs import refuse_if_asked
 from service.registry.paging import Page, page_of
 from service.store.blobs import Blobs
 
@@ -89,7 +89,7 @@ def remove(engine: Engine, blobs: Blobs, tenant: str, dataset_id: str) -> None:
     """
     dataset = get(engine, tenant, dataset_id)
     with writing(engine) as connection:
-        _refuse_if_used(connection, dataset)
+        refuse_if_asked(connection, tenant, "dataset", dataset.id, f"Dataset {dataset.id} is")
         connection.execute(delete(datasets).where(datasets.c.id == dataset_id))
         requests.forget_resource(connection, dataset_id)
         shared = connection.execute(
@@ -97,15 +97,3 @@ def remove(engine: Engine, blobs: Blobs, tenant: str, dataset_id: str) -> None:
         ).scalar_one()
         if not shared:
             blobs.delete(dataset.blob)
-
-
-def _refuse_if_used(connection: Connection, dataset: Dataset) -> None:
-    users = connection.execute(
-        select(jobs.c.id, jobs.c.request).where(jobs.c.tenant == dataset.tenant, jobs.c.state.in_(UNFINISHED))
-    )
-    for job_id, request in users:
-        if request.get("dataset") == dataset.id:
-            raise Conflict(
-                f"Dataset {dataset.id} is in use by {job_id}, which has not ended; "
-                f"wait for it, or POST /v1/jobs/{job_id}/cancel first."
-            )

@@ -60,7 +60,7 @@ def make(engine: Engine, home: Path, blobs: Blobs, derived: Derived, now_s: floa
     Raises:
         ExportMismatch: The file does not compute what the head does.
 
-    Cost: 20 ms for 100 classes of 384 numbers, and 0.2 s more for the first of a process, which imports onnx.
+    Cost: 36 ms for 51 to 70 classes of 512 numbers over HTTP, and 80 ms for the first of a process, which imports onnx.
     """
     files = {name: blobs.put(data) for name, data in files_of(derived).items()}
     entries = {name: FileEntry(blob.digest, blob.size_bytes) for name, blob in files.items()}

@@ -96,6 +96,32 @@ def _job(row: Row[Any]) -> Job:
     return Job(**row._mapping)
 
 
+def unfinished_of(connection: Connection, tenant: str) -> list[tuple[str, dict[str, Any]]]:
+    """Jobs of a tenant that have not ended: id and request of each."""
+    query = select(jobs.c.id, jobs.c.request).where(jobs.c.tenant == tenant, jobs.c.state.in_(UNFINISHED))
+    return [(row.id, row.request) for row in connection.execute(query)]
+
+
+def refuse_if_asked(connection: Connection, tenant: str, field: str, resource: str, words: str) -> None:
+    """Refuse to delete what a job that has not ended needs.
+
+    Args:
+        connection: Of the transaction that deletes.
+        tenant: Whose it is.
+        field: Of requests, where jobs name it.
+        resource: Its id.
+        words: What it is called, with its verb: ``Dataset ds_1 is``.
+
+    Raises:
+        Conflict: There is such a job.
+    """
+    for job, request in unfinished_of(connection, tenant):
+        if request.get(field) == resource:
+            raise Conflict(
+                f"{words} in use by {job}, which has not ended; wait for it, or POST /v1/jobs/{job}/cancel first."
+            )
+
+
 def add(engine: Engine, job: Job, key: requests.Key | None, max_queued: int) -> None:
     """Store a new job, with the key of the request that made it.
 

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, tu
 from adapters.signature_problems import problems
 from adapters.signatures import Signatures
 from service.database.engine import writing
-from service.database.tables import jobs, signatures
-from service.errors import Conflict, NotFound
+from service.database.tables import signatures
+from service.errors import NotFound
 from service.ids import base32
 from service.registry import requests
-from service.registry.jobs import UNFINISHED
+from service.registry.jobs import refuse_if_asked
 from service.registry.paging import Page, page_of
 from service.store.blobs import Blobs
 
@@ -185,7 +185,7 @@ def remove(engine: Engine, blobs: Blobs, tenant: str, signatures_id: str) -> Non
     """
     record = get(engine, tenant, signatures_id)
     with writing(engine) as connection:
-        _refuse_if_used(connection, record)
+        refuse_if_asked(connection, tenant, "signatures", record.id, f"The signatures {record.id} are")
         connection.execute(delete(signatures).where(signatures.c.tenant == tenant, signatures.c.id == signatures_id))
         requests.forget_resource(connection, signatures_id, tenant)
         shared = connection.execute(
@@ -202,15 +202,3 @@ def _row(connection: Connection, tenant: str, signatures_id: str) -> Row[Any] | 
 
 def _record(row: Row[Any]) -> Record:
     return Record(**row._mapping)
-
-
-def _refuse_if_used(connection: Connection, record: Record) -> None:
-    users = connection.execute(
-        select(jobs.c.id, jobs.c.request).where(jobs.c.tenant == record.tenant, jobs.c.state.in_(UNFINISHED))
-    )
-    for job_id, request in users:
-        if request.get("signatures") == record.id:
-            raise Conflict(
-                f"The signatures {record.id} are in use by {job_id}, which has not ended; "
-                f"wait for it, or POST /v1/jobs/{job_id}/cancel first."
-            )
